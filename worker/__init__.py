@@ -1,0 +1,1 @@
+"""plugin-probe: finds out first when a Mixpeek plugin breaks."""

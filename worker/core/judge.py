@@ -1,0 +1,184 @@
+"""judge: an expectation and an exchange become exactly one Judgement. Total, and it fails closed.
+
+The rules are one lazy sequence of findings in the order of precedence; the first that fails is the outcome. `judge`
+stops there, `explain` goes through all of them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from worker.core import shape
+from worker.core.exchange import Exchange, Failure, Malformed, NoReply, Phase, Refusal, Reply
+from worker.core.outcome import Outcome
+from worker.core.rules import Finding, Surveys, reply_findings, survey_vectors
+from worker.core.target import Expectation
+from worker.core.vector import VectorReading
+
+#: The share of a call's time-out that our own loop must have lost for a time-out or disconnect to prove nothing.
+STALL_SHARE = 0.1
+
+_TRANSPORT = {
+    Failure.DNS: Outcome.DNS_FAILURE,
+    Failure.CONNECT: Outcome.CONNECT_FAILURE,
+    Failure.TLS: Outcome.TLS_FAILURE,
+    Failure.TIMEOUT: Outcome.TIMEOUT,
+    Failure.DISCONNECTED: Outcome.DISCONNECTED,
+    Failure.TOO_LARGE: Outcome.RESPONSE_TOO_LARGE,
+}
+#: A time-out before the connection stood is that phase's failure.
+_TIMED_OUT_IN = {
+    Phase.DNS: Outcome.DNS_FAILURE,
+    Phase.CONNECT: Outcome.CONNECT_FAILURE,
+    Phase.TLS: Outcome.TLS_FAILURE,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """What was known before the call: since when (Unix seconds) the plugin has been warming, None when it has not."""
+
+    warming_since: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """The one outcome of an exchange, with what was expected beside what was found, and what was read on the way.
+
+    `says_warming` tells that the reply called the plugin warming, whether or not it may still do so.
+    """
+
+    outcome: Outcome
+    rule: str | None = None
+    expected: str | None = None
+    found: str | None = None
+    error: str | None = None
+    retry_after_s: float | None = None
+    says_warming: bool = False
+    inference_name: str | None = None
+    response_type: str | None = None
+    response_keys: tuple[str, ...] | None = None
+    shape: str | None = None
+    shape_hash: str | None = None
+    vectors: tuple[VectorReading, ...] = ()
+
+
+def judge(expect: Expectation, exchange: Exchange, reference: Reference) -> Judgement:
+    """The first rule that fails decides; when none does, the outcome is success."""
+    answer = exchange.answer
+    surveys = survey_vectors(answer, expect) if isinstance(answer, Reply) else {}
+    findings = _findings(expect, exchange, reference, surveys)
+    failed = next((finding for finding in findings if finding.outcome), None)
+    facts = _describe(exchange, expect, surveys)
+    if failed is None or failed.outcome is None:
+        return Judgement(outcome=Outcome.SUCCESS, **facts)
+    return Judgement(outcome=failed.outcome, rule=failed.rule, expected=failed.expected, found=failed.found, **facts)
+
+
+def explain(expect: Expectation, exchange: Exchange, reference: Reference) -> Iterator[Finding]:
+    """Every rule that applies to this exchange, in order of precedence."""
+    answer = exchange.answer
+    return _findings(expect, exchange, reference, survey_vectors(answer, expect) if isinstance(answer, Reply) else {})
+
+
+def _findings(expect: Expectation, exchange: Exchange, reference: Reference, surveys: Surveys) -> Iterator[Finding]:
+    match exchange.answer:
+        case NoReply() as answer:
+            yield _no_reply(answer, exchange)
+        case Refusal() as answer:
+            yield _refused(answer, expect, exchange, reference)
+        case Malformed() as answer:
+            broken = Outcome.CONTRACT_VIOLATION
+            yield Finding(rule="contract", expected=answer.expected, found=answer.found, outcome=broken)
+        case Reply() as answer:
+            yield from reply_findings(answer, expect, exchange, surveys)
+
+
+def _no_reply(answer: NoReply, exchange: Exchange) -> Finding:
+    outcome = _TRANSPORT[answer.failure]
+    if answer.failure is Failure.TIMEOUT:
+        outcome = _TIMED_OUT_IN.get(answer.died_in, Outcome.TIMEOUT)
+    if answer.failure in (Failure.TIMEOUT, Failure.DISCONNECTED) and _stalled(exchange):
+        return Finding(
+            rule="stall",
+            expected=f"a worker that loses less than {STALL_SHARE:.0%} of the time-out",
+            found=f"{exchange.lost_s:.3g} s lost of {exchange.timeout_s:g} s",
+            outcome=Outcome.PROBER_STALLED,
+        )
+    expected = f"a complete reply within {exchange.timeout_s:g} s"
+    return Finding(rule="transport", expected=expected, found=answer.error, outcome=outcome)
+
+
+def _stalled(exchange: Exchange) -> bool:
+    return exchange.lost_s > 0 and exchange.lost_s >= STALL_SHARE * exchange.timeout_s
+
+
+def _refused(answer: Refusal, expect: Expectation, exchange: Exchange, reference: Reference) -> Finding:
+    outcome = _refusal_outcome(answer, expect, exchange, reference)
+    return Finding(rule="status", expected="HTTP 2xx", found=f"HTTP {exchange.http_status}", outcome=outcome)
+
+
+def _refusal_outcome(answer: Refusal, expect: Expectation, exchange: Exchange, reference: Reference) -> Outcome:
+    status = exchange.http_status or 0
+    if status == 403:
+        return Outcome.QUOTA_EXCEEDED if answer.error_type == "QuotaExceededError" else Outcome.FORBIDDEN
+    if status == 503 and _warming(answer, expect, exchange, reference):
+        return Outcome.WARMING
+    named = {
+        401: Outcome.UNAUTHORIZED,
+        404: Outcome.NOT_FOUND,
+        405: Outcome.NOT_FOUND,
+        408: Outcome.SERVER_ERROR,
+        429: Outcome.RATE_LIMITED,
+    }.get(status)
+    if named:
+        return named
+    classes = {3: Outcome.REDIRECTED, 4: Outcome.REJECTED, 5: Outcome.SERVER_ERROR}
+    return classes.get(status // 100, Outcome.CONTRACT_VIOLATION)
+
+
+def _warming(answer: Refusal, expect: Expectation, exchange: Exchange, reference: Reference) -> bool:
+    if not _says_warming(answer) or expect.max_warming_s <= 0:
+        return False
+    since = reference.warming_since
+    return since is None or exchange.ended_at - since <= expect.max_warming_s
+
+
+def _says_warming(answer: Refusal) -> bool:
+    return answer.error_code == "model_warming" or (answer.enveloped and answer.retry_after_present)
+
+
+def _describe(exchange: Exchange, expect: Expectation, surveys: Surveys) -> dict[str, Any]:
+    """What is recorded of any answer, healthy or not."""
+    match exchange.answer:
+        case Reply() as answer:
+            return _describe_reply(answer, expect, surveys)
+        case Refusal() as answer:
+            warming = exchange.http_status == 503 and _says_warming(answer)
+            return {"error": answer.error, "retry_after_s": answer.retry_after_s, "says_warming": warming}
+        case Malformed() as answer:
+            return {"error": f"expected {answer.expected}, found {answer.found}"}
+        case NoReply() as answer:
+            return {"error": answer.error}
+
+
+def _describe_reply(reply: Reply, expect: Expectation, surveys: Surveys) -> dict[str, Any]:
+    raw = reply.raw_response
+    tree = shape.infer(raw)
+    return {
+        "error": reply.error,
+        "inference_name": reply.inference_name,
+        "response_type": reply.response_type or type(raw).__name__,
+        "response_keys": tuple(raw) if isinstance(raw, dict) else None,
+        "shape": tree.text(),
+        "shape_hash": tree.digest(),
+        "vectors": tuple(_readings(expect, surveys)),
+    }
+
+
+def _readings(expect: Expectation, surveys: Surveys) -> Iterator[VectorReading]:
+    """The named vectors' sizes and lengths; of a list of vectors, its first one's length."""
+    for item in expect.vectors:
+        survey = surveys[item.path]
+        if survey is not None and survey.illness is None:
+            yield VectorReading(path=item.path, dimensions=survey.dimensions, norm=survey.norms[0])

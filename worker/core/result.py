@@ -1,0 +1,50 @@
+"""Result: what one probe of one target came to."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from worker.core.exchange import Exchange
+from worker.core.judge import Judgement
+from worker.core.outcome import Outcome
+from worker.core.target import Target
+
+
+class SkipReason(StrEnum):
+    """Why a target that was due was not probed."""
+
+    DEADLINE = "deadline"
+    SHUTDOWN = "shutdown"
+    OVERRUN = "overrun"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """The last attempt is the result; `attempts` counts the calls.
+
+    `exchange` is the last call's, None when no call was finished. `lateness_s` is the first call's start minus the
+    moment it was due.
+    """
+
+    target: Target
+    judgement: Judgement
+    exchange: Exchange | None = None
+    attempts: int = 0
+    lateness_s: float | None = None
+    skipped: SkipReason | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        return self.judgement.outcome
+
+
+def skip(target: Target, reason: SkipReason, *, attempts: int = 0) -> Result:
+    """A target that was not probed; `attempts` tells of a call that was cut off before it could prove anything."""
+    told = {
+        SkipReason.DEADLINE: "the batch's deadline came first",
+        SkipReason.SHUTDOWN: "the worker was stopped first",
+        SkipReason.OVERRUN: "still running from the last cycle",
+    }[reason]
+    if attempts:
+        told += "; the call was cut off"
+    judgement = Judgement(outcome=Outcome.SKIPPED, rule="schedule", error=told)
+    return Result(target=target, judgement=judgement, attempts=attempts, skipped=reason)

@@ -1,0 +1,174 @@
+"""Track: what is remembered of a target from probe to probe, and how a result moves it on."""
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from worker.core.exchange import Exchange, Malformed, Phases, Reply
+from worker.core.outcome import Outcome, Verdict
+from worker.core.result import Result
+from worker.core.vector import VectorReading
+
+#: Upper bounds of the duration histogram, in seconds; one more bucket is +Inf.
+BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+#: So many shapes of one target are told apart; a plugin whose keys are random would make a series at every probe.
+MOST_SHAPES = 8
+VARYING = "varying"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """Everything that the metrics of one target show. Times are Unix seconds; None where it has not happened.
+
+    `success` is the last conclusive verdict, `failure` the newest conclusive failure while that verdict is down.
+    `buckets` are the histogram's own counts (not cumulative), +Inf last.
+    """
+
+    outcome: Outcome | None = None
+    success: bool | None = None
+    failure: Outcome | None = None
+    consecutive_failures: int = 0
+    consecutive_unknowns: int = 0
+    probes: int = 0
+    failures: int = 0
+    unknowns: int = 0
+    calls: int = 0
+    last_probe_at: float | None = None
+    last_conclusive_at: float | None = None
+    last_success_at: float | None = None
+    warming_since: float | None = None
+    duration_s: float | None = None
+    phases: Phases = Phases()  # noqa: RUF009 (frozen)
+    http_status: int | None = None
+    response_bytes: int | None = None
+    inference_name: str | None = None
+    response_type: str | None = None
+    response_keys: int | None = None
+    shape_hash: str | None = None
+    shapes_seen: tuple[str, ...] = ()
+    shape_changes: int = 0
+    vectors: tuple[VectorReading, ...] = ()
+    buckets: tuple[int, ...] = (0,) * (len(BUCKETS_S) + 1)
+    duration_sum_s: float = 0.0
+
+    @property
+    def shape_label(self) -> str | None:
+        """The shape's hash, or `varying` once the target has shown too many of them."""
+        return VARYING if len(self.shapes_seen) > MOST_SHAPES else self.shape_hash
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What a result changed. `shape` and `inference_name` hold (before, after)."""
+
+    recovered: bool = False
+    shape: tuple[str, str] | None = None
+    inference_name: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What every sink is fed."""
+
+    result: Result
+    track: Track
+    changes: Changes
+
+
+def advance(track: Track, result: Result) -> tuple[Track, Changes]:
+    """The track after this result, and what changed. A skipped probe moves only the outcome and the unknowns."""
+    outcome = result.outcome
+    unknown = outcome.verdict is Verdict.UNKNOWN
+    moved: dict[str, Any] = {
+        "outcome": outcome,
+        "calls": track.calls + result.attempts,
+        "consecutive_unknowns": track.consecutive_unknowns + 1 if unknown else 0,
+    }
+    if result.skipped is None:
+        moved["probes"] = track.probes + 1
+        moved["unknowns"] = track.unknowns + unknown
+    changes = Changes()
+    if result.exchange is not None:
+        moved |= _last_call(track, result.exchange)
+        moved |= _verdict(track, result, result.exchange)
+        shown, changes = _reply(track, result)
+        moved |= shown
+    return replace(track, **moved), changes
+
+
+def _last_call(track: Track, exchange: Exchange) -> Mapping[str, Any]:
+    moved: dict[str, Any] = {
+        "last_probe_at": exchange.started_at,
+        "http_status": exchange.http_status,
+        "response_bytes": exchange.response_bytes,
+    }
+    if exchange.lost_s > 0:  # nothing that a stall touched enters a latency metric
+        return moved
+    moved["duration_s"] = exchange.duration_s
+    moved["phases"] = exchange.phases
+    return moved
+
+
+def _verdict(track: Track, result: Result, exchange: Exchange) -> Mapping[str, Any]:
+    outcome = result.outcome
+    moved: dict[str, Any] = _observed(track, outcome, exchange)
+    conclusive = outcome.verdict is not Verdict.UNKNOWN
+    if result.judgement.says_warming:
+        moved["warming_since"] = track.warming_since or exchange.ended_at
+    elif conclusive:
+        moved["warming_since"] = None
+    if not conclusive:
+        return moved
+    up = outcome.verdict is Verdict.UP
+    moved["success"] = up
+    moved["last_conclusive_at"] = exchange.ended_at
+    moved["failure"] = None if up else outcome
+    moved["consecutive_failures"] = 0 if up else track.consecutive_failures + 1
+    moved["failures"] = track.failures + (not up)
+    if up:
+        moved["last_success_at"] = exchange.ended_at
+    return moved
+
+
+def _observed(track: Track, outcome: Outcome, exchange: Exchange) -> dict[str, Any]:
+    """The histogram takes 2xx replies, and time-outs at the time given."""
+    if exchange.lost_s > 0:
+        return {}
+    if outcome is Outcome.TIMEOUT:
+        duration_s: float | None = exchange.timeout_s
+    elif isinstance(exchange.answer, Reply | Malformed) and 200 <= (exchange.http_status or 0) < 300:
+        duration_s = exchange.duration_s
+    else:
+        return {}
+    if duration_s is None:
+        return {}
+    buckets = list(track.buckets)
+    buckets[bisect_left(BUCKETS_S, duration_s)] += 1
+    return {"buckets": tuple(buckets), "duration_sum_s": track.duration_sum_s + duration_s}
+
+
+def _reply(track: Track, result: Result) -> tuple[Mapping[str, Any], Changes]:
+    judgement = result.judgement
+    recovered = track.success is False and result.outcome.verdict is Verdict.UP
+    if judgement.shape_hash is None:
+        return {}, Changes(recovered=recovered)
+    moved: dict[str, Any] = {
+        "inference_name": judgement.inference_name,
+        "response_type": judgement.response_type,
+        "response_keys": None if judgement.response_keys is None else len(judgement.response_keys),
+        "vectors": judgement.vectors,
+        "shape_hash": judgement.shape_hash,
+    }
+    changed = _pair(track.shape_hash, judgement.shape_hash)
+    if judgement.shape_hash not in track.shapes_seen and len(track.shapes_seen) <= MOST_SHAPES:
+        moved["shapes_seen"] = (*track.shapes_seen, judgement.shape_hash)
+    if changed:
+        moved["shape_changes"] = track.shape_changes + 1
+    renamed = _pair(track.inference_name, judgement.inference_name)
+    return moved, Changes(recovered=recovered, shape=changed, inference_name=renamed)
+
+
+def _pair(before: str | None, after: str | None) -> tuple[str, str] | None:
+    return None if before is None or after is None or before == after else (before, after)
