@@ -1,0 +1,190 @@
+"""Rate, concurrency and pauses: what may be called now, and if not, what holds it and until when.
+
+Everything is asked by one dispatcher; nothing here waits. Caps count our sends while the server counts arrivals, which
+jitter, so every window is wider than configured by max(50 ms, 2 %).
+"""
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from enum import StrEnum
+
+from asyncio_throttle.throttler import Throttler
+
+from worker.settings import LimitSettings, Rate
+
+
+class Limit(StrEnum):
+    """What can hold a call back; the label of plugin_probe_throttle_seconds_total."""
+
+    RATE = "rate"
+    CONCURRENCY = "concurrency"
+    NAMESPACE_RATE = "namespace_rate"
+    NAMESPACE_CONCURRENCY = "namespace_concurrency"
+    PAUSE = "pause"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A limit in the way, until a monotonic instant; infinity means until a call in flight returns."""
+
+    limit: Limit
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """The right to make one call, given back with `Limits.release`. `trials` are the pauses that it tries out."""
+
+    namespace: str
+    trials: tuple["Gate", ...] = ()
+
+
+def widened_s(period_s: float) -> float:
+    """1 s becomes 1.05 s, a minute 61.2 s."""
+    return period_s + max(0.05, 0.02 * period_s)
+
+
+class Window:
+    """A sliding log: at most `count` sends in any widened period."""
+
+    def __init__(self, rate: Rate) -> None:
+        self._sent: deque[float] = deque(maxlen=rate.count)
+        self._count = rate.count
+        self._period_s = widened_s(rate.period_s)
+
+    def free_at(self, now: float) -> float:
+        """When the next send may go; `now` or earlier when it may at once."""
+        return now if len(self._sent) < self._count else self._sent[0] + self._period_s
+
+    def take(self, now: float) -> None:
+        self._sent.append(now)
+
+
+class Gate:
+    """Closed while a 429 asks for it. When a pause ends, one call goes first: the others wait for its answer."""
+
+    def __init__(self) -> None:
+        self.until = -math.inf
+        self._open = True
+        self._trying = False
+
+    def pause(self, until: float) -> None:
+        self.until = max(self.until, until)
+        self._open = False
+
+    def paused(self, now: float) -> bool:
+        return not self._open and now < self.until
+
+    def free_at(self, now: float) -> float:
+        if self._open:
+            return now
+        return math.inf if self._trying else self.until
+
+    def take(self) -> bool:
+        """True when this call is the one that goes first."""
+        self._trying = self._trying or not self._open
+        return not self._open
+
+    def settle(self, now: float) -> None:
+        """The call that went first came back; unless it was refused in turn, the gate opens."""
+        self._trying = False
+        self._open = now >= self.until
+
+
+class NamespaceLimits:
+    """One namespace's window, calls in flight and pause."""
+
+    def __init__(self, settings: LimitSettings) -> None:
+        self.window = Window(settings.namespace_rate) if settings.namespace_rate else None
+        self.concurrency = settings.namespace_concurrency or math.inf
+        self.gate = Gate()
+        self.inflight = 0
+
+    def hold(self, now: float) -> Hold | None:
+        return (
+            _held(Limit.PAUSE, self.gate.free_at(now), now)
+            or (Hold(Limit.NAMESPACE_CONCURRENCY, math.inf) if self.inflight >= self.concurrency else None)
+            or (_held(Limit.NAMESPACE_RATE, self.window.free_at(now), now) if self.window else None)
+        )
+
+
+class Limits:
+    """All limits of one worker."""
+
+    def __init__(self, settings: LimitSettings) -> None:
+        self._settings = settings
+        self._window = Window(settings.rate)
+        self._gate = Gate()
+        self._namespaces: dict[str, NamespaceLimits] = {}
+        self.inflight = 0
+
+    def hold(self, now: float) -> Hold | None:
+        """What holds every call back, if anything does."""
+        return (
+            _held(Limit.PAUSE, self._gate.free_at(now), now)
+            or (Hold(Limit.CONCURRENCY, math.inf) if self.inflight >= self._settings.concurrency else None)
+            or _held(Limit.RATE, self._window.free_at(now), now)
+        )
+
+    def namespace_hold(self, namespace: str, now: float) -> Hold | None:
+        """What holds a namespace's calls back, if anything does."""
+        return self._namespace(namespace).hold(now)
+
+    def take(self, namespace: str, now: float) -> Permit:
+        """Counts a call that is sent now; to be asked only when nothing holds it."""
+        limits = self._namespace(namespace)
+        self._window.take(now)
+        if limits.window:
+            limits.window.take(now)
+        self.inflight += 1
+        limits.inflight += 1
+        return Permit(namespace, tuple(gate for gate in (self._gate, limits.gate) if gate.take()))
+
+    def release(self, permit: Permit, now: float) -> None:
+        """The call has ended, however it did. A 429 must have been told with `pause` before."""
+        self.inflight -= 1
+        self._namespace(permit.namespace).inflight -= 1
+        for gate in permit.trials:
+            gate.settle(now)
+
+    def pause(self, namespace: str, now: float, until: float) -> bool:
+        """A 429 pauses its namespace; a second namespace's during that pause pauses everything: True then."""
+        others = any(limits.gate.paused(now) for name, limits in self._namespaces.items() if name != namespace)
+        self._namespace(namespace).gate.pause(until)
+        if others:
+            self._gate.pause(until)
+        return others
+
+    def adopt(self, before: "Limits") -> None:
+        """Takes over what is in flight, sent and paused from the limits before a reload, so that no cap is exceeded."""
+        self.inflight = before.inflight
+        self._gate = before._gate
+        for sent in before._window._sent:
+            self._window.take(sent)
+        for name, old in before._namespaces.items():
+            new = self._namespace(name)
+            new.inflight, new.gate = old.inflight, old.gate
+            if old.window and new.window:
+                for sent in old.window._sent:
+                    new.window.take(sent)
+
+    def _namespace(self, name: str) -> NamespaceLimits:
+        found = self._namespaces.get(name)
+        if found is None:
+            found = self._namespaces[name] = NamespaceLimits(self._settings)
+        return found
+
+
+def _held(limit: Limit, free_at: float, now: float) -> Hold | None:
+    return Hold(limit, free_at) if free_at > now else None
+
+
+class HardCap:
+    """asyncio-throttle's Throttler, asked last: our own log already knows the answer, so it hardly ever waits."""
+
+    def __init__(self, rate: Rate) -> None:
+        self._throttler = Throttler(rate_limit=rate.count, period=widened_s(rate.period_s))
+
+    async def __call__(self) -> None:
+        await self._throttler.acquire()  # type: ignore[no-untyped-call]  # the package has no annotations

@@ -1,0 +1,108 @@
+"""What a configuration amounts to: plain data that every other module may know. Secrets are never in it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from worker.core.target import Target
+
+
+class ConfigError(Exception):
+    """The user erred: `problems` holds every one, each a line `file:line:column: path: message`. Nothing was sent."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """At most `count` calls in any sliding window of `period_s` seconds."""
+
+    count: int
+    period_s: float
+
+    def __str__(self) -> str:
+        unit = {1.0: "s", 60.0: "m", 3600.0: "h"}[self.period_s]
+        return f"{self.count}/{unit}"
+
+    @property
+    def per_second(self) -> float:
+        return self.count / self.period_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsSettings:
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiSettings:
+    """`base_url` ends without a slash and without /v1; exactly one of `api_key_env` and `api_key_file` is set."""
+
+    base_url: str
+    api_key_env: str | None = None
+    api_key_file: Path | None = None
+    path: str = "/v1/namespaces/{namespace}/plugins/{plugin}/realtime/test"
+    fresh_connections: bool = False
+    user_agent: str = "plugin-probe"
+    max_response_bytes: int = 4 * 1024 * 1024
+    tls: TlsSettings = field(default_factory=TlsSettings)
+    proxy: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSettings:
+    rate: Rate = field(default_factory=lambda: Rate(count=1, period_s=1.0))
+    concurrency: int = 2
+    namespace_rate: Rate | None = None
+    namespace_concurrency: int | None = None
+    max_retry_after_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleSettings:
+    """`interval_s` and `timeout_s` are the defaults of targets; `deadline_s` is a batch's."""
+
+    interval_s: float = 300.0
+    timeout_s: float = 30.0
+    deadline_s: float | None = None
+    grace_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmSettings:
+    rechecks: int = 0
+    delay_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextfileSettings:
+    path: Path
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputSettings:
+    listen_host: str = "127.0.0.1"
+    listen_port: int = 9464
+    textfile: TextfileSettings | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One worker's whole configuration.
+
+    `template` is a target with the defaults applied, for pairs that are not in the list (its key is meaningless);
+    `watched_files` are the files whose change asks for a reload.
+    """
+
+    api: ApiSettings
+    template: Target
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    confirm: ConfirmSettings = field(default_factory=ConfirmSettings)
+    outputs: OutputSettings = field(default_factory=OutputSettings)
+    targets: tuple[Target, ...] = ()
+    watched_files: tuple[Path, ...] = ()
