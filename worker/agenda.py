@@ -10,8 +10,6 @@ from worker.clock import Clock
 from worker.core.schedule import first_due, next_due
 from worker.core.target import Target, TargetKey
 
-SLACK_S = 0.001
-
 
 class Agenda:
     """Instants are on the monotonic clock, so nothing drifts; phases are of the wall clock at the start, so that they

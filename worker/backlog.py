@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from worker.core.attempt import Tries
 from worker.core.exchange import Exchange
 from worker.core.judge import Judgement
+from worker.core.result import Result
 from worker.core.target import Target
 from worker.limits import Limit, Limits
 
@@ -22,6 +23,10 @@ class Probe:
     tries: Tries = field(default_factory=Tries)
     lateness_s: float | None = None
     last: tuple[Judgement, Exchange] | None = None
+
+    def result(self, judgement: Judgement, exchange: Exchange) -> Result:
+        calls, late_s = self.tries.calls, self.lateness_s
+        return Result(target=self.target, judgement=judgement, exchange=exchange, attempts=calls, lateness_s=late_s)
 
 
 @dataclass(slots=True, eq=False)

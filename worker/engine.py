@@ -15,7 +15,7 @@ from worker.core.attempt import Again, next_attempt, throttle_wait_s
 from worker.core.exchange import Exchange
 from worker.core.judge import Judgement, Reference, judge
 from worker.core.outcome import Outcome
-from worker.core.result import Result, SkipReason, skip
+from worker.core.result import Result, SkipReason, fail, skip
 from worker.core.schedule import batch_order
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded, Track, advance
@@ -43,11 +43,13 @@ class Engine:
         self._inbox: asyncio.Queue[tuple[Probe, Permit]] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
         self._idle = 0
+        self._picked: Probe | None = None  # waits for the hard cap
         self._held: tuple[Limit, float] | None = None
         self._endless = False
         self._deadline: float | None = None
         self._stopping: SkipReason | None = None
         self._done = asyncio.Event()
+        self._waiting: dict[TargetKey, asyncio.Future[None]] = {}
 
     @property
     def inflight(self) -> int:
@@ -79,9 +81,18 @@ class Engine:
             return
         self._stopping = reason
         for probe in [*self._backlog.drain(), *self.agenda.clear()]:
-            self._finish(probe, self._result(probe) if probe.last else skip(probe.target, reason))
+            self._abandon(probe, reason)
+        if self._picked:
+            self._abandon(self._picked, reason)
         asyncio.get_running_loop().call_later(self._terms.grace_s, self._cut_off)
         self._check_done()
+
+    def probe_now(self, key: TargetKey) -> asyncio.Future[None]:
+        """Probes a target out of turn, within the limits, or joins its probe that is under way; done when that is."""
+        if key not in self._running and not self._stopping:
+            self._admit(Probe(target=self.targets[key], due_at=self._clock.now()))
+            self._alarm.ring()
+        return self._waiting.setdefault(key, asyncio.get_running_loop().create_future())
 
     def replace_targets(self, targets: Sequence[Target]) -> None:
         """The list after a reload: new targets are scheduled, those that left are forgotten, in flight or not."""
@@ -121,12 +132,13 @@ class Engine:
             now = self._clock.now()
             self.heartbeat_at = self._clock.wall()
             self._promote(now)
-            probe = self._pick(now)
+            probe = self._picked = self._pick(now)
             if probe is None:
                 await self._alarm.wait(self._next_look(now))
-                continue
-            await self._world.hard_cap()
-            self._start(probe, tasks)
+            elif self._is_current(probe):
+                await self._world.hard_cap()
+                self._picked = None
+                self._start(probe, tasks)
 
     def _promote(self, now: float) -> None:
         """Moves what has come due to the backlog; a target still running from the last cycle is skipped."""
@@ -159,14 +171,13 @@ class Engine:
         return min(self.agenda.next_at(), freed_at, now + HEARTBEAT_S)
 
     def _start(self, probe: Probe, tasks: asyncio.TaskGroup) -> None:
-        target = self.targets.get(probe.target.key)
-        if target is None or self._running.get(target.key) is not probe:
-            return  # it left while it waited
+        if not self._is_current(probe):
+            return
         if self._stopping:
-            self._finish(probe, skip(target, self._stopping))
+            self._abandon(probe, self._stopping)
             return
         now = self._clock.now()
-        probe.target = target
+        target = probe.target = self.targets[probe.target.key]
         if probe.lateness_s is None:
             probe.lateness_s = now - probe.due_at
         permit = self._terms.limits.take(target.key.namespace, now)
@@ -197,21 +208,20 @@ class Engine:
         try:
             exchange = await self._world.call(probe.target)
             self._settle(probe, exchange, version)
-        except asyncio.CancelledError:
-            if self._stopping:
-                self._finish(probe, skip(probe.target, self._stopping, attempts=probe.tries.calls))
-            raise
-        except Exception as error:  # a bug of ours is an outcome, and the batch goes on
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and _cancelled():
+                if self._stopping:
+                    self._finish(probe, skip(probe.target, self._stopping, attempts=probe.tries.calls))
+                raise
+            # a bug of ours is an outcome, and the batch goes on
             self._world.event("worker.failed", level="error", exc_info=error, target=str(probe.target.key))
-            told = f"{type(error).__name__}: {error}"
-            judgement = Judgement(outcome=Outcome.INTERNAL_ERROR, rule="internal", error=told)
-            self._finish(probe, self._result(probe, judgement))
+            self._finish(probe, fail(probe.target, error, attempts=probe.tries.calls, lateness_s=probe.lateness_s))
 
     def _settle(self, probe: Probe, exchange: Exchange, version: int) -> None:
+        if not self._is_current(probe):
+            return
         target, now = probe.target, self._clock.now()
-        track = self.tracks.get(target.key)
-        if track is None:
-            return  # it left meanwhile
+        track = self.tracks[target.key]
         judgement = judge(target.expect, exchange, Reference(warming_since=track.warming_since))
         probe.last = (judgement, exchange)
         if judgement.outcome is Outcome.RATE_LIMITED:
@@ -228,7 +238,7 @@ class Engine:
             probe.tries = decision.tries
             self.agenda.ask_again(probe, decision.at)
         else:
-            self._finish(probe, self._result(probe))
+            self._finish(probe, probe.result(judgement, exchange))
 
     def _pause(self, probe: Probe, judgement: Judgement, now: float) -> None:
         namespace = probe.target.key.namespace
@@ -236,33 +246,23 @@ class Engine:
         wait_s = throttle_wait_s(judgement.retry_after_s, probe.tries.throttled, most_s)
         everything = self._terms.limits.pause(namespace, now, now + wait_s)
         scope = "everything" if everything else "namespace"
-        self._world.event(
-            "limits.throttled",
-            level="warning",
-            namespace=namespace,
-            plugin=probe.target.key.plugin,
-            paused=scope,
-            wait_s=round(wait_s, 3),
-        )
+        told = {"namespace": namespace, "plugin": probe.target.key.plugin, "paused": scope, "wait_s": round(wait_s, 3)}
+        self._world.event("limits.throttled", level="warning", **told)
 
-    def _result(self, probe: Probe, judgement: Judgement | None = None) -> Result:
-        """The last call's, or of a judgement that no exchange led to."""
-        last, exchange = probe.last or (None, None)
-        judged = judgement or last
-        assert judged is not None
-        return Result(
-            target=probe.target,
-            judgement=judged,
-            exchange=None if judgement else exchange,
-            attempts=probe.tries.calls,
-            lateness_s=probe.lateness_s,
-        )
+    def _is_current(self, probe: Probe) -> bool:
+        """Not when it has ended, nor when its target has left, whether or not it has come back since."""
+        return self._running.get(probe.target.key) is probe
+
+    def _abandon(self, probe: Probe, reason: SkipReason) -> None:
+        """It will not be called (again): what it last came to counts, if it was called at all."""
+        self._finish(probe, probe.result(*probe.last) if probe.last else skip(probe.target, reason))
 
     def _finish(self, probe: Probe, result: Result) -> None:
-        if self._running.get(probe.target.key) is not probe:
-            return  # its target has left, or has come back since
+        if not self._is_current(probe):
+            return
         del self._running[probe.target.key]
         self._record(result)
+        self._tell_waiting(probe.target.key)
         self._check_done()
 
     def _record(self, result: Result) -> None:
@@ -275,7 +275,13 @@ class Engine:
         self.tracks.pop(key, None)
         self._running.pop(key, None)
         self.agenda.forget(key)
+        self._tell_waiting(key)
         self._world.recorder.forget(key)
+
+    def _tell_waiting(self, key: TargetKey) -> None:
+        waiting = self._waiting.pop(key, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
 
     def _check_done(self) -> None:
         if not self._running and (self._stopping or not self._endless):
@@ -285,3 +291,9 @@ class Engine:
         """The grace is over."""
         for worker in self._workers:
             worker.cancel()
+
+
+def _cancelled() -> bool:
+    """Whether somebody cancelled this task; a CancelledError may also leak out of the client."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -38,13 +38,16 @@ class LagMeter:
 
     def _tick(self) -> None:
         now = self._clock.now()
-        self._on_lag(max(now - self._expected_at, 0.0))
-        self._take_stall(now)
+        if not self._take_stall(now):
+            self._on_lag(max(now - self._expected_at, 0.0))
         self.start()
 
-    def _take_stall(self, now: float) -> None:
+    def _take_stall(self, now: float) -> bool:
         lag_s = now - self._expected_at
-        if lag_s > STALL_S:
-            self._lost_s += lag_s
-            self._expected_at = now
-            self._on_stall(lag_s)
+        if lag_s <= STALL_S:
+            return False
+        self._lost_s += lag_s
+        self._expected_at = now
+        self._on_lag(lag_s)
+        self._on_stall(lag_s)
+        return True

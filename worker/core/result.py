@@ -48,3 +48,10 @@ def skip(target: Target, reason: SkipReason, *, attempts: int = 0) -> Result:
         told += "; the call was cut off"
     judgement = Judgement(outcome=Outcome.SKIPPED, rule="schedule", error=told)
     return Result(target=target, judgement=judgement, attempts=attempts, skipped=reason)
+
+
+def fail(target: Target, error: BaseException, *, attempts: int, lateness_s: float | None) -> Result:
+    """A probe that a bug of ours ended."""
+    told = f"{type(error).__name__}: {error}"
+    judgement = Judgement(outcome=Outcome.INTERNAL_ERROR, rule="internal", error=told)
+    return Result(target=target, judgement=judgement, attempts=attempts, lateness_s=lateness_s)

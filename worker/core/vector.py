@@ -121,10 +121,10 @@ def _norm(row: list[Any]) -> float:
 
 
 def _row_illness(row: list[Any], length: float) -> str | None:
-    if math.isnan(length) and None in row:
-        return f"null among the numbers, at [{row.index(None)}]"
+    if math.isnan(length):
+        return f"null among the numbers, at [{row.index(None)}]" if None in row else "NaN among the numbers"
     if math.isinf(length) and not _finite(row):
-        return "a number too large for a double"
+        return "a number that no double can hold"
     if len(row) > 1 and row[0] == row[-1] == row[1] and row.count(row[0]) == len(row):
         return "a zero vector" if row[0] == 0 else f"a constant vector, every element {row[0]:.6g}"
     return None
@@ -137,19 +137,33 @@ def _finite(row: list[Any]) -> bool:
         return False
 
 
-def first_nonfinite(value: Any, path: str = "") -> tuple[float, str] | None:
+def first_nonfinite(value: Any) -> tuple[float, str] | None:
     """The first NaN or infinity and its dotted path; None when there is none."""
-    if isinstance(value, float):
-        return None if math.isfinite(value) else (value, path)
-    if isinstance(value, dict):
-        return _first_of((item, f"{path}.{key}" if path else key) for key, item in value.items())
-    if isinstance(value, list) and not _plainly_finite(value):
-        return _first_of((item, f"{path}[{index}]") for index, item in enumerate(value))
+    trail = [_children([value])]
+    steps: list[str | int] = []  # the way to what trail[-1] goes through; the path is put together only when needed
+    while trail:
+        for step, item in trail[-1]:
+            if isinstance(item, float) and not math.isfinite(item):
+                return item, _path([*steps, step])
+            if isinstance(item, dict | list):
+                steps.append(step)
+                trail.append(_children(item))
+                break
+        else:
+            trail.pop()
+            del steps[-1:]
     return None
 
 
-def _first_of(items: Iterator[tuple[Any, str]]) -> tuple[float, str] | None:
-    return next((found for item, path in items if (found := first_nonfinite(item, path))), None)
+def _children(value: dict[str, Any] | list[Any]) -> Iterator[tuple[str | int, Any]]:
+    if isinstance(value, dict):
+        return iter(value.items())
+    return iter(()) if _plainly_finite(value) else iter(enumerate(value))
+
+
+def _path(steps: list[str | int]) -> str:
+    """The first step led to the value itself."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps[1:]).removeprefix(".")
 
 
 def _plainly_finite(values: list[Any]) -> bool:

@@ -1,0 +1,208 @@
+"""The one place that builds things: a configuration becomes a running worker, and is taken down again."""
+
+import asyncio
+import os
+import signal
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Literal
+
+from worker.clock import Clock, SystemClock
+from worker.core.attempt import Policy
+from worker.core.target import Target, TargetKey
+from worker.core.track import Recorded
+from worker.engine import Engine
+from worker.limits import HardCap, Limit, Limits
+from worker.mixpeek.client import Client
+from worker.mixpeek.credentials import Credentials
+from worker.settings import Settings
+from worker.sinks import textfile
+from worker.sinks.log import LogSink, configure
+from worker.sinks.metrics import Metrics
+from worker.sinks.sink import Sink
+from worker.stall import LagMeter
+from worker.world import Terms, World
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """How a command was started: what is not in the configuration."""
+
+    environ: Mapping[str, str]
+    log_level: str = "info"
+    log_format: Literal["json", "console"] = "json"
+    run_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+
+class FanOut:
+    """Every sink behind one face; one that fails silences no other."""
+
+    def __init__(self, sinks: Mapping[str, Sink], failed: Callable[[str, Exception], None]) -> None:
+        self._sinks = dict(sinks)
+        self._failed = failed
+
+    def record(self, recorded: Recorded) -> None:
+        self._each(lambda sink: sink.record(recorded))
+
+    def forget(self, key: TargetKey) -> None:
+        self._each(lambda sink: sink.forget(key))
+
+    def _each(self, do: Callable[[Sink], None]) -> None:
+        for name, sink in self._sinks.items():
+            try:
+                do(sink)
+            except Exception as error:  # a sink's bug costs that sink's record and nothing else
+                self._failed(name, error)
+
+
+class Worker:
+    """A configuration with everything that it needs to run."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        launch: Launch,
+        credentials: Credentials,
+        client: Client,
+        *,
+        log: LogSink,
+        metrics: Metrics,
+        clock: Clock,
+        extra: Mapping[str, Sink],
+    ) -> None:
+        self.settings, self.launch = settings, launch
+        self.credentials, self.client = credentials, client
+        self.log, self.metrics, self.clock = log, metrics, clock
+        self.output_failed = False
+        recorder = FanOut({"metrics": metrics, "log": log, **extra}, self._sink_failed)
+        world = World(
+            call=client.call,
+            clock=clock,
+            hard_cap=HardCap(settings.limits.rate),
+            key_version=key_version(credentials),
+            recorder=recorder,
+            event=log.event,
+            throttled=self._throttled,
+        )
+        self.engine = Engine(world, terms(settings))
+        metrics.own.inflight.set_function(lambda: self.engine.inflight)
+        self._stale_told = 0
+
+    def exposition(self, *, openmetrics: bool = False) -> Iterator[bytes]:
+        """All metrics as they are now."""
+        own, client = self.metrics.own, self.client
+        own.stale_retries.inc(client.stale_connection_retries - self._stale_told)
+        self._stale_told = client.stale_connection_retries
+        if client.earliest_cert_expiry is not None:
+            own.tls_expiry.set(client.earliest_cert_expiry)
+        return self.metrics.exposition(openmetrics=openmetrics)
+
+    def write_textfile(self) -> None:
+        """Writes the textfile, if there is one. A failure is logged, counted and, where it is required, remembered."""
+        wanted = self.settings.outputs.textfile
+        if wanted is None:
+            return
+        try:
+            textfile.write(wanted.path, self.exposition())
+        except OSError as error:
+            self._sink_failed("textfile", error)
+            self.output_failed = self.output_failed or wanted.required
+
+    def replace_client(self, client: Client) -> None:
+        self.client, self._stale_told = client, 0
+
+    def _sink_failed(self, name: str, error: Exception) -> None:
+        self.metrics.own.sink_failures.labels(name).inc()
+        told = {"error": f"{type(error).__name__}: {error}"} if isinstance(error, OSError) else {"exc_info": error}
+        self.log.event("sink.failed", level="error", sink=name, **told)
+
+    def _throttled(self, limit: Limit, seconds: float) -> None:
+        self.metrics.own.throttle_seconds.labels(limit.value).inc(seconds)
+
+
+def terms(settings: Settings) -> Terms:
+    limits, confirm = settings.limits, settings.confirm
+    return Terms(
+        limits=Limits(limits),
+        policy=Policy(
+            rechecks=confirm.rechecks,
+            recheck_delay_s=confirm.delay_s,
+            max_retry_after_s=limits.max_retry_after_s,
+        ),
+        grace_s=settings.schedule.grace_s,
+        rate_per_s=limits.rate.per_second,
+    )
+
+
+def key_version(credentials: Credentials) -> Callable[[bool], int]:
+    """A number that is another one when the key is; never shown to anybody."""
+
+    def current(look: bool) -> int:
+        if look:
+            credentials.reread()
+        return hash(credentials.key())
+
+    return current
+
+
+@asynccontextmanager
+async def assemble(
+    settings: Settings,
+    launch: Launch,
+    *,
+    targets: Sequence[Target],
+    extra: Mapping[str, Sink] | None = None,
+    evidence: bool = False,
+) -> AsyncIterator[Worker]:
+    """Builds a worker, with every target's series in place, and takes it down. Logging is set up on the way.
+
+    `evidence` keeps the headers of replies, for somebody who will look at them.
+    """
+    clock = SystemClock()
+    credentials = Credentials(settings.api, launch.environ, clock=clock)
+    configure(level=launch.log_level, fmt=launch.log_format, run_id=launch.run_id, redact=credentials.redact)
+    log = LogSink(redact=credentials.redact)
+    metrics = Metrics(version=version("plugin-probe"))
+
+    def stalled(lost_s: float) -> None:
+        metrics.own.stalls.inc()
+        log.event("worker.stalled", level="warning", lost_s=round(lost_s, 3))
+
+    lag = LagMeter(clock, on_lag=metrics.own.loop_lag.observe, on_stall=stalled)
+    async with Client(settings.api, credentials, lost=lag.lost_s, clock=clock, evidence=evidence) as client:
+        for target in targets:
+            metrics.add(target)
+        worker = Worker(settings, launch, credentials, client, log=log, metrics=metrics, clock=clock, extra=extra or {})
+        lag.start()
+        try:
+            yield worker
+        finally:
+            lag.stop()
+
+
+@contextmanager
+def stop_signals(worker: Worker) -> Iterator[list[signal.Signals]]:
+    """SIGTERM and SIGINT stop gracefully; a second one ends the process at once with 128 + n.
+
+    Gives the list of the signals that came.
+    """
+    loop = asyncio.get_running_loop()
+    came: list[signal.Signals] = []
+
+    def stop(number: signal.Signals) -> None:
+        if came:
+            os._exit(128 + number)
+        came.append(number)
+        worker.log.event("worker.stopping", signal=number.name, inflight=worker.engine.inflight)
+        worker.engine.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    try:
+        yield came
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)

@@ -1,0 +1,148 @@
+"""One batch, from the first call to the exit code: `once`, and the main job of `demo`."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from worker.app import Launch, Worker, assemble, stop_signals
+from worker.core.exits import Exit, FailOn, exit_code, proved
+from worker.core.outcome import Outcome
+from worker.core.summary import Summary
+from worker.core.target import Target, TargetKey
+from worker.core.track import Recorded
+from worker.settings import Settings
+from worker.sinks import textfile
+from worker.sinks.junit import junit
+from worker.sinks.markdown import markdown
+from worker.sinks.reports import RunInfo, json_chunks
+from worker.sinks.rows import Row, row
+from worker.sinks.table import Progress, progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What `once` was asked for. `reports` are (kind, path); `bar` shows progress where stderr is a terminal."""
+
+    targets: Sequence[Target]
+    period_s: float
+    deadline_s: float | None = None
+    fail_on: FailOn = field(default_factory=lambda: FailOn.parse("down"))
+    reports: Sequence[tuple[str, Path]] = ()
+    write_outputs: bool = True
+    bar: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What a batch came to; `rows` in the order of the targets files."""
+
+    run: RunInfo
+    rows: Sequence[Row]
+    summary: Summary
+    code: Exit
+
+
+class Results:
+    """A sink that keeps a row of every result and the totals."""
+
+    def __init__(self, progress: Progress | None = None) -> None:
+        self.summary = Summary()
+        self._rows: dict[TargetKey, Row] = {}
+        self._progress = progress
+        self.skipped = 0
+
+    def record(self, recorded: Recorded) -> None:
+        self.summary.add(recorded.result)
+        self.skipped += recorded.result.skipped is not None
+        self._rows[recorded.result.target.key] = row(recorded)
+        if self._progress:
+            self._progress.advance()
+
+    def forget(self, key: TargetKey) -> None:
+        """A batch's list does not change."""
+
+    def in_order(self, targets: Iterable[Target]) -> list[Row]:
+        return [self._rows[target.key] for target in targets if target.key in self._rows]
+
+
+def chosen(targets: Sequence[Target], only: Sequence[str]) -> list[Target]:
+    """The targets that any of the globs NS[/PLUGIN] names; all of them when there is no glob."""
+    if not only:
+        return list(targets)
+    patterns = [(namespace, plugin or "*") for namespace, _, plugin in (glob.partition("/") for glob in only)]
+    return [target for target in targets if any(_matches(target.key, *pattern) for pattern in patterns)]
+
+
+def _matches(key: TargetKey, namespace: str, plugin: str) -> bool:
+    return fnmatchcase(key.namespace, namespace) and fnmatchcase(key.plugin, plugin)
+
+
+async def run_batch(settings: Settings, launch: Launch, order: Order) -> Done:
+    """Probes every target of the order once, writes what is to be written, and says how it went."""
+    targets = [replace(target, interval_s=order.period_s) for target in order.targets]
+    with progress(len(targets)) if order.bar else nullcontext() as bar:
+        results = Results(bar)
+        async with assemble(settings, launch, targets=targets, extra={"report": results}) as worker:
+            return await _run(worker, order, targets, results)
+
+
+async def _run(worker: Worker, order: Order, targets: Sequence[Target], results: Results) -> Done:
+    started_at, began = worker.clock.wall(), worker.clock.now()
+    worker.log.event("run.started", targets=len(targets), deadline_s=order.deadline_s)
+    with stop_signals(worker):
+        await worker.engine.run_batch(targets, period_s=order.period_s, deadline_s=order.deadline_s)
+    finished_at = started_at + worker.clock.now() - began
+    complete = results.skipped == 0
+    run = RunInfo(run_id=worker.launch.run_id, started_at=started_at, finished_at=finished_at, complete=complete)
+    _note_run(worker, order, run, results.summary)
+    rows = results.in_order(targets)
+    reports_failed = not _write_reports(worker, order, run, rows, results.summary)
+    if order.write_outputs:
+        worker.write_textfile()
+    failed = worker.output_failed or reports_failed
+    code = exit_code(results.summary, order.fail_on, complete=complete, outputs_failed=failed)
+    worker.log.event(
+        "run.finished",
+        duration_s=round(run.duration_s, 3),
+        complete=complete,
+        exit_code=int(code),
+        outcomes=results.summary.words(),
+    )
+    return Done(run=run, rows=rows, summary=results.summary, code=code)
+
+
+def _note_run(worker: Worker, order: Order, run: RunInfo, summary: Summary) -> None:
+    own = worker.metrics.own
+    own.run_interval.set(order.period_s)
+    own.last_run.set(run.finished_at)
+    own.last_run_duration.set(run.duration_s)
+    if proved(summary, complete=run.complete) and not summary.by_outcome[Outcome.INTERNAL_ERROR]:
+        own.last_run_success.set(run.finished_at)
+
+
+def _write_reports(worker: Worker, order: Order, run: RunInfo, rows: Sequence[Row], summary: Summary) -> bool:
+    """False when one could not be written: it was asked for, so that the worker has failed."""
+    made = {
+        "json": lambda: json_chunks(run, rows, summary),
+        "junit": lambda: junit(run, rows),
+        "markdown": lambda: markdown(run, rows, summary),
+    }
+    written = True
+    for kind, path in order.reports:
+        try:
+            textfile.write(path, made[kind]())
+        except OSError as error:
+            worker.metrics.own.sink_failures.labels("report").inc()
+            worker.log.event("sink.failed", level="error", sink=f"{kind} report", error=str(error))
+            written = False
+    return written
+
+
+def print_json(done: Done) -> None:
+    """The report on stdout."""
+    sys.stdout.flush()
+    sys.stdout.buffer.writelines(json_chunks(done.run, done.rows, done.summary))
+    sys.stdout.buffer.flush()

@@ -1,0 +1,332 @@
+"""The commands. Everything heavy is imported by the command that needs it: --help and validate load no HTTP client."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast
+
+import click
+
+from worker.core.exits import Exit, FailOn
+from worker.settings import ConfigError, Settings
+
+if TYPE_CHECKING:
+    from worker.app import Launch
+    from worker.batch import Done
+
+CONFIG_VARIABLE = "PLUGIN_PROBE_CONFIG"
+LEVELS = ["debug", "info", "warning", "error"]
+REPORTS = ("json", "junit", "markdown")
+
+T = TypeVar("T")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Duration(click.ParamType[float]):
+    """250ms, 30s, 5m, 1h, or seconds; a float of seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        from worker.config.units import parse_duration
+
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class FailOnType(click.ParamType[FailOn]):
+    """down, unknown, an outcome, several with commas, or never."""
+
+    name = "list"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> FailOn:
+        try:
+            return value if isinstance(value, FailOn) else FailOn.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class ReportType(click.ParamType[tuple[str, Path]]):
+    """junit=PATH, markdown=PATH or json=PATH."""
+
+    name = "kind=path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Path]:
+        kind, equals, path = value.partition("=")
+        if kind not in REPORTS or not equals or not path:
+            self.fail(f"{value!r} is no report: use {', '.join(f'{known}=PATH' for known in REPORTS)}", param, ctx)
+        return kind, Path(path)
+
+
+def common(command: Command) -> Command:
+    """What every command takes."""
+    options = [
+        click.option(
+            "-c",
+            "--config",
+            type=click.Path(path_type=Path),
+            default=lambda: os.environ.get(CONFIG_VARIABLE) or "config/worker.yaml",
+            show_default=f"${CONFIG_VARIABLE}, then config/worker.yaml",
+            help="The worker's configuration.",
+        ),
+        click.option("--log-level", type=click.Choice(LEVELS), help="Least level that is logged."),
+        click.option(
+            "--log-format",
+            type=click.Choice(["json", "console"]),
+            help="Default: console on a terminal, else json.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="plugin-probe", prog_name="plugin-probe")
+def cli() -> None:
+    """Finds out first when a Mixpeek plugin breaks."""
+
+
+@cli.command()
+@common
+@click.option("--format", "fmt", type=click.Choice(["table", "json", "none"]), default="table", show_default=True)
+@click.option("--report", "reports", type=ReportType(), multiple=True, help="Also write a report; repeatable.")
+@click.option("--fail-on", type=FailOnType(), default="down", show_default=True, help="What makes it exit with 1.")
+@click.option("--deadline", type=Duration(), help="Nothing new starts after this.  [default: schedule.deadline]")
+@click.option("--period", type=Duration(), help="How often this batch is run.  [default: schedule.interval]")
+@click.option("--only", multiple=True, metavar="NS[/PLUGIN]", help="Only these targets (glob); repeatable.")
+@click.option("--no-outputs", is_flag=True, help="Write and push nothing; --only implies it.")
+def once(
+    config: Path,
+    log_level: str | None,
+    log_format: str | None,
+    fmt: str,
+    reports: tuple[tuple[str, Path], ...],
+    fail_on: FailOn,
+    deadline: float | None,
+    period: float | None,
+    only: tuple[str, ...],
+    no_outputs: bool,
+) -> None:
+    """Probe every target once, then exit.
+
+    \b
+    Exit codes:  0 nothing found that --fail-on names   1 something found
+                 2 bad usage or configuration           3 the worker failed
+                 4 incomplete: not every target probed, or nothing conclusive
+    """
+    settings = _load(config)
+    from worker.batch import Order, chosen, print_json, run_batch
+
+    targets = chosen(settings.targets, only)
+    if only and not targets:
+        raise click.UsageError(f"--only {' --only '.join(only)} matches none of {len(settings.targets)} targets")
+    order = Order(
+        targets=targets,
+        period_s=period or settings.schedule.interval_s,
+        deadline_s=deadline or settings.schedule.deadline_s,
+        fail_on=fail_on,
+        reports=reports,
+        write_outputs=not (no_outputs or only),
+    )
+    done = _run(run_batch(settings, _launch(log_level, log_format), order))
+    if fmt == "json":
+        print_json(done)
+    elif fmt == "table":
+        _print_table(done)
+    _leave(done.code)
+
+
+@cli.command()
+@common
+@click.option("--enable-reload", is_flag=True, help="Serve POST /-/reload.")
+@click.option("--enable-probe", is_flag=True, help="Serve /probe?target=NAMESPACE/PLUGIN.")
+def run(config: Path, log_level: str | None, log_format: str | None, enable_reload: bool, enable_probe: bool) -> None:
+    """Probe for ever: scheduler, /metrics, status page, reload on SIGHUP and on file change."""
+    settings = _load(config)
+    from worker.daemon import Serving, run_daemon
+
+    serving = Serving(
+        load=lambda: _read(config),
+        enable_reload=enable_reload,
+        enable_probe=enable_probe,
+        announce=lambda url: click.echo(f"plugin-probe: serving {url}", err=True),
+    )
+    _run(run_daemon(settings, _launch(log_level, log_format), serving))
+
+
+@cli.command()
+@common
+@click.argument("namespace")
+@click.argument("plugin")
+@click.option("--inputs", metavar="JSON", help="An object to send instead of the configured inputs.")
+def check(
+    config: Path, log_level: str | None, log_format: str | None, namespace: str, plugin: str, inputs: str | None
+) -> None:
+    """Explain one probe: request, phases, reply, shape, and every rule with what was expected and found."""
+    given = _json_object(inputs)
+    settings = _load(config)
+    from dataclasses import replace
+
+    from worker.check import run_check, unlisted
+    from worker.core.target import TargetKey
+
+    key = TargetKey(namespace, plugin)
+    target = next((listed for listed in settings.targets if listed.key == key), None)
+    if target is None and given is None:
+        raise click.UsageError(f"{key} is not in the targets files: name its inputs with --inputs '{{…}}'")
+    target = target or unlisted(settings, key)
+    target = target if given is None else replace(target, inputs=given)
+    text, code = _run(run_check(settings, _launch(log_level or "error", log_format), target))
+    click.echo(text, nl=False)
+    _leave(code)
+
+
+@cli.command()
+@common
+@click.option("--resolved", is_flag=True, help="Print what the configuration amounts to, secrets masked.")
+def validate(config: Path, log_level: str | None, log_format: str | None, resolved: bool) -> None:
+    """Check the configuration and say every problem at once; warn where the plan can't fit."""
+    settings = _load(config)
+    from worker.config.plan import plan_warnings
+
+    for warning in plan_warnings(settings):
+        click.echo(f"warning: {warning}", err=True)
+    if resolved:
+        from worker.config.resolved import resolved as show
+
+        click.echo(show(settings), nl=False)
+    else:
+        click.echo(f"{config}: {len(settings.targets)} targets, no problem")
+
+
+@cli.command()
+@common
+def schema(config: Path, log_level: str | None, log_format: str | None) -> None:
+    """Print the JSON Schema of worker.yaml and of a targets file, for editors."""
+    from worker.config.model import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+@cli.command()
+@common
+@click.argument("folders", nargs=-1, metavar="[DIR]...", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--port", type=click.IntRange(0, 65535), default=8799, show_default=True, help="0 takes a free one.")
+@click.option("--api-key", help="The key that callers need; without it one is made and printed.")
+@click.option("--namespace", default="ns_sandbox", show_default=True)
+@click.option(
+    "--faults", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Illnesses on demand, YAML."
+)
+def sandbox(
+    config: Path,
+    log_level: str | None,
+    log_format: str | None,
+    folders: tuple[Path, ...],
+    port: int,
+    api_key: str | None,
+    namespace: str,
+    faults: Path | None,
+) -> None:
+    """Serve the Mixpeek plugin API locally over plugin folders (none given: the samples)."""
+    from worker.local import make_sandbox, run_sandbox
+    from worker.sandbox.faults import FaultsError, read_faults
+    from worker.sandbox.plugins import PluginError
+
+    try:
+        asked = read_faults(faults) if faults else None
+        made = make_sandbox(folders, namespace=namespace, api_key=api_key, faults=asked)
+    except (FaultsError, PluginError) as error:
+        _fail([str(error)])
+    try:
+        _run(run_sandbox(made, port=port, show=click.echo))
+    except OSError as error:
+        _fail([f"can't listen on port {port}: {error.strerror}; choose another with --port"])
+    _leave(Exit.OK)
+
+
+@cli.command()
+@common
+@click.option("--serve", "keep", is_flag=True, help="Go on as a daemon with the status page.")
+def demo(config: Path, log_level: str | None, log_format: str | None, keep: bool) -> None:
+    """Probe the sandbox's samples, healthy and sick, once and print the table."""
+    from worker.local import run_demo
+    from worker.sandbox.plugins import PluginError
+
+    announce = (lambda url: click.echo(f"plugin-probe: status page at {url}", err=True)) if keep else None
+    try:
+        surprises = _run(run_demo(_launch(log_level or "error", log_format), show=_print_table, announce=announce))
+    except PluginError as error:
+        _fail([str(error)])
+    for surprise in surprises:
+        click.echo(surprise, err=True)
+    _leave(Exit.FOUND if surprises else Exit.OK)
+
+
+def _json_object(text: str | None) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise click.BadParameter(f"no JSON: {error}", param_hint="--inputs") from error
+    if not isinstance(value, dict):
+        raise click.BadParameter('must be a JSON object such as {"text": "hello"}', param_hint="--inputs")
+    return value
+
+
+def _read(config: Path) -> Settings:
+    from worker.config.load import load
+
+    return load(config, environ=os.environ)
+
+
+def _load(config: Path) -> Settings:
+    try:
+        return _read(config)
+    except ConfigError as error:
+        _fail(error.problems)
+
+
+def _launch(level: str | None, fmt: str | None) -> "Launch":
+    from worker.app import Launch
+
+    chosen = fmt or ("console" if sys.stderr.isatty() else "json")
+    return Launch(environ=os.environ, log_level=level or "info", log_format=cast(Literal["json", "console"], chosen))
+
+
+def _run(main: Coroutine[Any, Any, T]) -> T:
+    try:
+        return asyncio.run(main)
+    except ConfigError as error:
+        _fail(error.problems)
+
+
+def _print_table(done: "Done") -> None:
+    from worker.sinks.table import print_table
+
+    print_table(done.rows, done.summary, elapsed_s=done.run.duration_s)
+
+
+def _fail(problems: Sequence[str]) -> NoReturn:
+    for problem in problems:
+        click.echo(problem, err=True)
+    sys.exit(Exit.USAGE)
+
+
+def _leave(code: int) -> None:
+    """Ends the process even where a plugin in the sandbox holds a thread."""
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+    sys.exit(code)
+
+
+def main() -> None:
+    """The entry point."""
+    cli()

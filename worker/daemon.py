@@ -1,0 +1,229 @@
+"""The daemon: schedules for ever, serves its HTTP surface, reloads, writes its textfile, and stops gracefully."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from worker.app import Launch, Worker, assemble, stop_signals, terms
+from worker.core.target import TargetKey
+from worker.limits import HardCap
+from worker.settings import ConfigError, Settings
+from worker.web.board import Board, Shown
+from worker.web.server import make_app
+
+#: How often the configuration's files are looked at. Looking works where notification does not: network file systems,
+#: bind mounts, the links that Kubernetes swaps under a mounted ConfigMap.
+WATCH_S = 2.0
+TEXTFILE_S = 15.0
+RENDER_S = 0.25
+#: After so long it counts as ready without an answer: an outage of theirs must not keep us out of service.
+READY_S = 60.0
+#: A result so young answers /probe without another call.
+FRESH_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """What `run` was asked for beyond the configuration; `load` reads that again and raises ConfigError."""
+
+    load: Callable[[], Settings]
+    enable_reload: bool = False
+    enable_probe: bool = False
+    announce: Callable[[str], None] = lambda _url: None
+
+
+class Daemon:
+    """A worker that runs until it is told to stop."""
+
+    def __init__(self, worker: Worker, board: Board, serving: Serving) -> None:
+        self._worker = worker
+        self._board = board
+        self._serving = serving
+        self._started_at = worker.clock.now()
+        self._reloading = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Until the first signal; the web server answers to the end of the grace."""
+        worker = self._worker
+        worker.log.event("run.started", targets=len(worker.settings.targets))
+        self._note_reload(accepted=True)
+        runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            url = await _listen(runner, worker.settings)
+            self._serving.announce(url)
+            await self._engine_and_side_tasks()
+        finally:
+            await runner.cleanup()
+        worker.write_textfile()
+        worker.log.event("run.finished", outcomes=_outcomes(worker))
+
+    async def _engine_and_side_tasks(self) -> None:
+        """One side task failing takes the daemon down loudly: a worker that is half dead helps nobody."""
+        loop = asyncio.get_running_loop()
+        asked = asyncio.Event()
+        loop.add_signal_handler(signal.SIGHUP, asked.set)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                side = [
+                    tasks.create_task(self._watch(asked), name="watch"),
+                    tasks.create_task(self._write_textfiles(), name="textfile"),
+                    tasks.create_task(self._render(), name="render"),
+                ]
+                with stop_signals(self._worker):
+                    await self._worker.engine.run_forever(self._worker.settings.targets)
+                for task in side:
+                    task.cancel()
+        finally:
+            loop.remove_signal_handler(signal.SIGHUP)
+
+    # What it shows --------------------------------------------------------------------------------------------------
+
+    def exposition(self, *, openmetrics: bool) -> Iterator[bytes]:
+        worker = self._worker
+        own, heartbeat_at = worker.metrics.own, worker.engine.heartbeat_at
+        own.run_interval.set(worker.settings.schedule.interval_s)
+        if heartbeat_at is not None:
+            own.last_run.set(heartbeat_at)
+        return worker.exposition(openmetrics=openmetrics)
+
+    def ready(self) -> bool:
+        waited_s = self._worker.clock.now() - self._started_at
+        return waited_s >= READY_S or any(row.started_at is not None for row in self._board.rows.values())
+
+    def shown(self) -> list[Shown]:
+        return [shown for key in self._worker.engine.targets if (shown := self.shown_one(key))]
+
+    def shown_one(self, key: TargetKey) -> Shown | None:
+        engine = self._worker.engine
+        target = engine.targets.get(key)
+        if target is None:
+            return None
+        due_at = engine.agenda.next_due_at.get(key)
+        return Shown(
+            target=target,
+            track=engine.tracks[key],
+            next_due_in_s=None if due_at is None else due_at - self._worker.clock.now(),
+            row=self._board.rows.get(key),
+        )
+
+    async def _probe(self, key: TargetKey, within_s: float) -> bool:
+        worker, row = self._worker, self._board.rows.get(key)
+        if row is not None and row.started_at is not None and worker.clock.wall() - row.started_at < FRESH_S:
+            return True
+        try:
+            async with asyncio.timeout(within_s):
+                await asyncio.shield(worker.engine.probe_now(key))  # others may wait for the same probe
+        except TimeoutError:
+            return False
+        return True
+
+    def _app(self) -> web.Application:
+        serving = self._serving
+        return make_app(
+            self,
+            reload=self.reload if serving.enable_reload else None,
+            probe=self._probe if serving.enable_probe else None,
+        )
+
+    # What it does beside --------------------------------------------------------------------------------------------
+
+    async def reload(self) -> list[str]:
+        """Takes the configuration anew; the problems for which it was rejected, and then the old one goes on."""
+        async with self._reloading:
+            try:
+                settings = await asyncio.to_thread(self._serving.load)
+            except ConfigError as error:
+                self._note_reload(accepted=False)
+                self._worker.log.event("config.rejected", level="error", problems=error.problems)
+                return error.problems
+            self._apply(settings)
+            self._note_reload(accepted=True)
+            return []
+
+    def _apply(self, settings: Settings) -> None:
+        worker, before = self._worker, self._worker.settings
+        needs_restart = [name for name in ("api", "outputs") if getattr(settings, name) != getattr(before, name)]
+        worker.settings = settings
+        for target in settings.targets:
+            worker.metrics.add(target)
+        worker.engine.replace_terms(terms(settings), hard_cap=HardCap(settings.limits.rate))
+        worker.engine.replace_targets(settings.targets)
+        worker.log.event("config.reloaded", targets=len(settings.targets), needs_restart=needs_restart or None)
+
+    def _note_reload(self, *, accepted: bool) -> None:
+        own = self._worker.metrics.own
+        own.reload_successful.set(int(accepted))
+        if accepted:
+            own.reload_success.set(self._worker.clock.wall())
+
+    async def _watch(self, asked: asyncio.Event) -> None:
+        """Reloads when a file of the configuration changes, and on SIGHUP."""
+        seen = _stamps(self._worker.settings.watched_files)
+        while True:
+            try:
+                async with asyncio.timeout(WATCH_S):
+                    await asked.wait()
+            except TimeoutError:
+                pass
+            now = _stamps(self._worker.settings.watched_files)
+            if asked.is_set() or now != seen:
+                asked.clear()
+                await self.reload()
+                seen = _stamps(self._worker.settings.watched_files)
+
+    async def _write_textfiles(self) -> None:
+        while True:
+            await asyncio.sleep(TEXTFILE_S)
+            self._worker.write_textfile()
+
+    async def _render(self) -> None:
+        """Renders what has changed in slices, so that a scrape finds it done and no probe waits for it."""
+        while True:
+            await asyncio.sleep(RENDER_S)
+            while not self._worker.metrics.render():  # noqa: ASYNC110 (not polling: each turn renders a slice)
+                await asyncio.sleep(0)
+
+
+async def run_daemon(settings: Settings, launch: Launch, serving: Serving) -> None:
+    """Until SIGTERM or SIGINT. Raises ConfigError when it can't listen where it is told to."""
+    board = Board()
+    async with assemble(settings, launch, targets=settings.targets, extra={"board": board}) as worker:
+        await Daemon(worker, board, serving).run()
+
+
+async def _listen(runner: web.AppRunner, settings: Settings) -> str:
+    host, port = settings.outputs.listen_host, settings.outputs.listen_port
+    site = web.TCPSite(runner, host or None, port)
+    try:
+        await site.start()
+    except OSError as error:
+        raise ConfigError([f"outputs.listen: can't listen on {host}:{port}: {error.strerror or error}"]) from error
+    bound = runner.addresses[0]
+    shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
+    return f"http://{shown}:{bound[1]}"
+
+
+def _stamps(files: tuple[Path, ...]) -> dict[Path, tuple[int, int, int] | None]:
+    return {file: _stamp(file) for file in files}
+
+
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino, status.st_size
+
+
+def _outcomes(worker: Worker) -> dict[str, int]:
+    """How many targets stand where."""
+    found: dict[str, int] = {}
+    for track in worker.engine.tracks.values():
+        if track.outcome:
+            found[track.outcome.value] = found.get(track.outcome.value, 0) + 1
+    return found

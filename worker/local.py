@@ -1,0 +1,116 @@
+"""The local sandbox as a user meets it: `sandbox` serves plugin folders, `demo` probes the samples."""
+
+import asyncio
+import os
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+
+from worker.app import Launch
+from worker.batch import Done, Order, run_batch
+from worker.config.load import load
+from worker.daemon import Serving, run_daemon
+from worker.sandbox.app import serve
+from worker.sandbox.catalogue import SAMPLES, sample_sandbox, sample_targets
+from worker.sandbox.faults import Faults
+from worker.sandbox.plugins import load_plugins
+from worker.sandbox.sandbox import Sandbox
+from worker.sandbox.targets import targets_yaml
+from worker.settings import Settings
+
+KEY_NAME = "PLUGIN_PROBE_SANDBOX_KEY"
+DEMO_INTERVAL = "10s"
+
+
+def make_sandbox(folders: Sequence[Path], *, namespace: str, api_key: str | None, faults: Faults | None) -> Sandbox:
+    """Over these plugin folders, or over the samples where there is none. PluginError, FaultsError: what is wrong."""
+    if folders:
+        return Sandbox(load_plugins(folders), namespace=namespace, api_key=api_key, faults=faults)
+    return sample_sandbox(namespace=namespace, api_key=api_key, faults=faults)
+
+
+def worker_yaml(url: str, *, rate: str = "20/s", interval: str = "30s", key_name: str = "MIXPEEK_API_KEY") -> str:
+    """A configuration that fits a sandbox."""
+    settings = {
+        "api": {"base_url": url, "api_key_env": key_name},
+        "limits": {"rate": rate, "concurrency": 8},
+        "schedule": {"interval": interval, "timeout": "10s"},
+        "targets_files": ["targets.yaml"],
+    }
+    return yaml.safe_dump(settings, sort_keys=False)
+
+
+async def run_sandbox(sandbox: Sandbox, *, port: int, show: Callable[[str], None]) -> None:
+    """Serves until SIGTERM or SIGINT; `show` gets the URL, the key and the files to use."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    try:
+        async with serve(sandbox, port=port) as url:
+            show(_introduction(sandbox, url))
+            await stopped.wait()
+    finally:
+        sandbox.close()
+
+
+def _introduction(sandbox: Sandbox, url: str) -> str:
+    targets = targets_yaml(sandbox)
+    return f"""\
+# The sandbox serves the Mixpeek plugin API at {url} (this machine only).
+# It runs the plugins' own code. Stop it with Ctrl-C.
+# To probe it, put the two files below into a folder and, in another terminal:
+#   export MIXPEEK_API_KEY={sandbox.api_key}
+#   plugin-probe once -c worker.yaml
+# ---------------------------------------------------------------- worker.yaml
+{worker_yaml(url)}
+# --------------------------------------------------------------- targets.yaml
+{targets}"""
+
+
+@asynccontextmanager
+async def demo_settings(folder: Path) -> AsyncIterator[tuple[Settings, Mapping[str, str]]]:
+    """The samples served on loopback, and a configuration that probes them, read as a user's would be."""
+    sandbox = sample_sandbox()
+    async with serve(sandbox) as url:
+        environ = {**os.environ, KEY_NAME: sandbox.api_key}
+        (folder / "worker.yaml").write_text(worker_yaml(url, interval=DEMO_INTERVAL, key_name=KEY_NAME))
+        targets = yaml.safe_dump({"targets": sample_targets(sandbox.namespace)}, sort_keys=False, allow_unicode=True)
+        (folder / "targets.yaml").write_text(targets, encoding="utf-8")
+        try:
+            yield load(folder / "worker.yaml", environ=environ), environ
+        finally:
+            sandbox.close()
+
+
+async def run_demo(
+    launch: Launch, *, show: Callable[[Done], None], announce: Callable[[str], None] | None = None
+) -> list[str]:
+    """Probes every sample once and tells which did not get the outcome that it was made for.
+
+    With `announce` it then goes on as a daemon with its status page, until it is stopped.
+    """
+    with tempfile.TemporaryDirectory(prefix="plugin-probe-demo-") as name:
+        async with demo_settings(Path(name)) as (settings, environ):
+            launch = replace(launch, environ=environ)
+            order = Order(targets=settings.targets, period_s=settings.schedule.interval_s)
+            done = await run_batch(settings, launch, order)
+            show(done)
+            if announce:
+                serving = Serving(load=lambda: load(Path(name) / "worker.yaml", environ=environ), announce=announce)
+                await run_daemon(settings, launch, serving)
+    return _surprises(done)
+
+
+def _surprises(done: Done) -> list[str]:
+    made_for = {sample.plugin_id: sample.outcome for sample in SAMPLES}
+    return [
+        f"{row.key.plugin} was made for {made_for[row.key.plugin]} and got {row.outcome.value}"
+        for row in done.rows
+        if row.outcome.value != made_for[row.key.plugin]
+    ]

@@ -1,0 +1,169 @@
+"""The daemon's HTTP surface (SPEC §8). It shows what it is given; nothing here probes or reads a configuration."""
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Protocol
+
+from aiohttp import web
+
+from worker.core.target import TargetKey
+from worker.sinks.negotiation import PLAIN, content_type, wants_openmetrics
+from worker.web.blackbox import blackbox_text, explain_text
+from worker.web.board import Shown
+from worker.web.page import status_page
+
+#: What blackbox_exporter leaves of the scrape's time-out, for the answer to travel.
+SCRAPE_MARGIN_S = 0.5
+DEFAULT_PROBE_S = 10.0
+
+#: Nothing on the page loads or sends anything; its only style is inline.
+_SECURITY = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+class Surface(Protocol):
+    """What the web server shows."""
+
+    def exposition(self, *, openmetrics: bool) -> Iterator[bytes]: ...
+
+    def ready(self) -> bool: ...
+
+    def shown(self) -> list[Shown]: ...
+
+    def shown_one(self, key: TargetKey) -> Shown | None: ...
+
+
+#: Reloads the configuration; the problems that kept it from being accepted.
+Reload = Callable[[], Awaitable[list[str]]]
+#: Sees to it that a configured target has a result younger than 10 s; False when there was none in so many seconds.
+ProbeNow = Callable[[TargetKey, float], Awaitable[bool]]
+
+
+def make_app(surface: Surface, *, reload: Reload | None = None, probe: ProbeNow | None = None) -> web.Application:
+    """`reload` and `probe` are there only when they were enabled."""
+    app = web.Application()
+    app.on_response_prepare.append(_secure)
+    app.router.add_get("/metrics", _Metrics(surface))
+    app.router.add_get("/-/healthy", _healthy)
+    app.router.add_get("/-/ready", _Ready(surface))
+    app.router.add_get("/", _Status(surface))
+    app.router.add_get("/api/v1/targets", _Targets(surface))
+    app.router.add_get("/api/v1/targets/{namespace}/{plugin}", _OneTarget(surface))
+    if reload:
+        app.router.add_post("/-/reload", _Reload(reload))
+    if probe:
+        app.router.add_get("/probe", _Probe(surface, probe))
+    return app
+
+
+async def _secure(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(_SECURITY)
+    response.headers.popall("Server", None)
+
+
+async def _healthy(_request: web.Request) -> web.Response:
+    return web.Response(text="healthy\n")
+
+
+class _Handler:
+    def __init__(self, surface: Surface) -> None:
+        self._surface = surface
+
+
+class _Metrics(_Handler):
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        openmetrics = wants_openmetrics(request.headers.get("Accept"))
+        response = web.StreamResponse()
+        response.headers["Content-Type"] = content_type(openmetrics=openmetrics)
+        response.headers["Vary"] = "Accept, Accept-Encoding"
+        squeeze = zlib.compressobj(1, wbits=31) if _wants_gzip(request) else None
+        if squeeze:
+            response.headers["Content-Encoding"] = "gzip"
+        await response.prepare(request)
+        for piece in self._surface.exposition(openmetrics=openmetrics):
+            out = squeeze.compress(piece) if squeeze else piece
+            if out:
+                await response.write(out)
+            await asyncio.sleep(0)  # probes go on while a large exposition is served
+        if squeeze:
+            await response.write(squeeze.flush())
+        await response.write_eof()
+        return response
+
+
+def _wants_gzip(request: web.Request) -> bool:
+    accepted = request.headers.get("Accept-Encoding", "").lower().replace(" ", "").split(",")
+    return any(coding == "gzip" or (coding.startswith("gzip;q=") and coding != "gzip;q=0") for coding in accepted)
+
+
+class _Ready(_Handler):
+    async def __call__(self, _request: web.Request) -> web.Response:
+        if self._surface.ready():
+            return web.Response(text="ready\n")
+        return web.Response(status=503, text="no call has been answered yet\n")
+
+
+class _Status(_Handler):
+    async def __call__(self, _request: web.Request) -> web.Response:
+        return web.Response(text=status_page(self._surface.shown()), content_type="text/html")
+
+
+class _Targets(_Handler):
+    async def __call__(self, _request: web.Request) -> web.Response:
+        return web.json_response({"targets": [shown.as_dict() for shown in self._surface.shown()]})
+
+
+class _OneTarget(_Handler):
+    async def __call__(self, request: web.Request) -> web.Response:
+        key = TargetKey(request.match_info["namespace"], request.match_info["plugin"])
+        shown = self._surface.shown_one(key)
+        if shown is None:
+            return web.json_response({"error": "no such target"}, status=404)
+        return web.json_response(shown.as_dict())
+
+
+class _Reload:
+    def __init__(self, reload: Reload) -> None:
+        self._reload = reload
+
+    async def __call__(self, _request: web.Request) -> web.Response:
+        problems = await self._reload()
+        if problems:
+            return web.Response(
+                status=500, text="rejected, the old configuration goes on:\n" + "\n".join(problems) + "\n"
+            )
+        return web.Response(text="reloaded\n")
+
+
+class _Probe(_Handler):
+    def __init__(self, surface: Surface, probe: ProbeNow) -> None:
+        super().__init__(surface)
+        self._probe = probe
+
+    async def __call__(self, request: web.Request) -> web.Response:
+        namespace, _, plugin = request.query.get("target", "").partition("/")
+        key = TargetKey(namespace, plugin)
+        if self._surface.shown_one(key) is None:
+            return web.Response(status=404, text="no such target: ?target=NAMESPACE/PLUGIN names a configured one\n")
+        in_time = await self._probe(key, _within_s(request))
+        shown = self._surface.shown_one(key)
+        if not in_time or shown is None or shown.row is None:
+            return web.Response(status=503, text="no result in time: the limits allowed no call, or it is under way\n")
+        text = blackbox_text(shown.row)
+        if request.query.get("debug") == "true":
+            return web.Response(text=explain_text(shown.row) + "\n" + text)
+        return web.Response(body=text.encode(), headers={"Content-Type": PLAIN})
+
+
+def _within_s(request: web.Request) -> float:
+    """The scrape's time-out, as Prometheus tells it, less what the answer needs to travel."""
+    try:
+        given_s = float(request.headers.get("X-Prometheus-Scrape-Timeout-Seconds", ""))
+    except ValueError:
+        return DEFAULT_PROBE_S
+    return max(given_s - SCRAPE_MARGIN_S, 0.1) if given_s < float("inf") else DEFAULT_PROBE_S
