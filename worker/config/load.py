@@ -1,0 +1,110 @@
+"""The way in: worker.yaml and its targets files to Settings, or every problem at once."""
+
+import gc
+import glob
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from worker.config.files import read_source, targets_paths
+from worker.config.problems import raise_all
+from worker.config.source import Place, Problem, Source, UnreadableError, shown_path
+from worker.config.targets_file import TargetList
+from worker.config.worker_file import WorkerSections
+from worker.settings import ConfigError, Settings
+
+
+def load(path: Path, *, environ: Mapping[str, str]) -> Settings:
+    """Settings of the worker.yaml at `path`. Raises ConfigError, whose problems name file, line, column and remedy."""
+    problems: list[Problem] = []
+    source = _read_worker_file(path)
+    sections = _sections(source, environ, problems)
+    api = sections.api()
+    template = sections.template()
+    targets = TargetList(template, problems)
+    files = _targets_sources(sections.targets_files, source, problems)
+    with _collector_paused():
+        for file in files:
+            targets.add_file(file)
+    raise_all(problems)
+    globbed = any(glob.has_magic(pattern) for pattern in sections.targets_files)
+    folders = {file.path.parent for file in files} if globbed else set()
+    watched = [path, *(file.path for file in files), *sorted(folders)]
+    return Settings(
+        api=api,
+        template=template,
+        limits=sections.limits(),
+        schedule=sections.schedule(),
+        confirm=sections.confirm(),
+        outputs=sections.outputs(),
+        targets=tuple(targets.targets),
+        watched_files=tuple(watched),
+    )
+
+
+def _read_worker_file(path: Path) -> Source:
+    name = shown_path(path)
+    try:
+        return read_source(path)
+    except FileNotFoundError:
+        reason = "no such file; name the configuration with -c/--config PATH or in PLUGIN_PROBE_CONFIG"
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}; name a file with -c/--config PATH or in PLUGIN_PROBE_CONFIG"
+    except ValueError:  # A path with a NUL in it.
+        reason = "is no path; name the configuration with -c/--config PATH or in PLUGIN_PROBE_CONFIG"
+    except UnreadableError as error:
+        raise ConfigError([f"{name}:{error.position.line}:{error.position.column}: {error.message}"]) from None
+    raise ConfigError([f"{name}:1:1: {reason}"])
+
+
+def _sections(source: Source, environ: Mapping[str, str], problems: list[Problem]) -> WorkerSections:
+    try:
+        return WorkerSections(source, environ, problems)
+    except UnreadableError as error:
+        problem = Problem(source=source, place=error.place, message=error.message, position=error.position)
+        raise_all([*problems, problem])
+        raise
+
+
+def _targets_sources(patterns: list[str], worker: Source, problems: list[Problem]) -> list[Source]:
+    """Each targets file once, however many patterns match it."""
+    sources: dict[Path, Source] = {}
+    for index, pattern in enumerate(patterns):
+        place: Place = ("targets_files", index)
+        try:
+            for path in targets_paths(pattern, worker.path.parent, worker.path):
+                real = path.resolve()
+                if real not in sources:
+                    sources[real] = _read_targets_file(path, problems)
+        except ValueError as error:
+            problems.append(Problem(source=worker, place=place, message=str(error)))
+        except OSError as error:
+            message = f"{pattern} cannot be read: {error.strerror}"
+            problems.append(Problem(source=worker, place=place, message=message))
+    return [source for source in sources.values() if source.text is not _NOT_TEXT]
+
+
+#: The text of a file that has none, told apart by identity; the problem is noted already.
+_NOT_TEXT = "\0"
+
+
+def _read_targets_file(path: Path, problems: list[Problem]) -> Source:
+    try:
+        return read_source(path)
+    except UnreadableError as error:
+        source = Source(name=shown_path(path), path=path, text=_NOT_TEXT)
+        problems.append(Problem(source=source, place=(), message=error.message, position=error.position))
+        return source
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Nothing built here is garbage, yet looking for it again and again takes a third of the time."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
