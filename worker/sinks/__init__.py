@@ -1,0 +1,1 @@
+"""What records a result: one file a sink, each fed Recorded."""

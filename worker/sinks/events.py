@@ -1,0 +1,166 @@
+"""Which log events a recorded result gives, and with which fields. Pure: how they are written is log.py's matter."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from worker.core.outcome import Fault, Outcome, Verdict
+from worker.core.target import TargetKey
+from worker.core.track import VARYING, Recorded
+from worker.sinks.text import Redact, finite, one_line, unchanged
+
+#: Longest error, expected or found, in characters.
+ERROR_LENGTH = 500
+#: Longest word of a reply (inference_name, request_id), in characters.
+WORD_LENGTH = 200
+#: Most of a reply's beginning that is logged, in bytes.
+EXCERPT_BYTES = 2048
+
+_WARNED = frozenset({Fault.CONFIGURATION, Fault.PROBER})
+
+
+class Event(NamedTuple):
+    """`level` is the logging module's number. Fields are None where they do not apply."""
+
+    level: int
+    name: str
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outage:
+    """`since` is None when the target was already failing at the first result seen."""
+
+    since: float | None
+    failures: int
+
+
+class Narrator:
+    """Turns results into events; remembers who is down, so that a recovery can say for how long."""
+
+    def __init__(self, redact: Redact = unchanged) -> None:
+        self._redact = redact
+        self._outages: dict[TargetKey, _Outage] = {}
+        self._varying: set[TargetKey] = set()
+
+    def forget(self, key: TargetKey) -> None:
+        self._outages.pop(key, None)
+        self._varying.discard(key)
+
+    def tell(self, recorded: Recorded, least: int) -> Iterator[Event]:
+        """The events of one result at level `least` or above, in order; fields are built for those alone."""
+        verdict = recorded.result.outcome.verdict
+        outage = self._remember(recorded, verdict)
+        shape = self._shape_change(recorded)
+        if shape and least <= logging.INFO:
+            yield Event(logging.INFO, "shape.changed", _shape_fields(recorded, *shape, self._redact))
+        if recorded.changes.recovered and least <= logging.INFO:
+            yield Event(logging.INFO, "probe.recovered", _identity(recorded) | _recovery(recorded, outage))
+        level, name = _headline(recorded, verdict)
+        if least <= level:
+            yield Event(level, name, _fields(recorded, verdict, self._redact))
+
+    def _remember(self, recorded: Recorded, verdict: Verdict) -> _Outage | None:
+        key = recorded.result.target.key
+        if verdict is Verdict.UP:
+            return self._outages.pop(key, None)
+        if verdict is Verdict.DOWN:
+            failures = recorded.track.consecutive_failures
+            before = self._outages.get(key)
+            since = before.since if before else recorded.track.last_conclusive_at if failures == 1 else None
+            self._outages[key] = _Outage(since=since, failures=failures)
+        return None
+
+    def _shape_change(self, recorded: Recorded) -> tuple[str, str] | None:
+        """(before, after); a plugin whose shape is never the same twice is called `varying`, once."""
+        changed = recorded.changes.shape
+        if changed is None or recorded.track.shape_label != VARYING:
+            return changed
+        key = recorded.result.target.key
+        if key in self._varying:
+            return None
+        self._varying.add(key)
+        return changed[0], VARYING
+
+
+def _headline(recorded: Recorded, verdict: Verdict) -> tuple[int, str]:
+    outcome = recorded.result.outcome
+    if verdict is Verdict.DOWN:
+        return logging.WARNING, "probe.failed"
+    if verdict is Verdict.UNKNOWN:
+        warned = outcome.fault in _WARNED and outcome is not Outcome.SKIPPED
+        return logging.WARNING if warned else logging.INFO, "probe.unknown"
+    told = outcome is Outcome.SLOW or recorded.changes.inference_name is not None
+    return logging.INFO if told else logging.DEBUG, "probe.succeeded"
+
+
+def _identity(recorded: Recorded) -> dict[str, Any]:
+    target = recorded.result.target
+    return {"namespace": target.key.namespace, "plugin": target.key.plugin, "labels": dict(target.labels) or None}
+
+
+def _fields(recorded: Recorded, verdict: Verdict, redact: Redact) -> dict[str, Any]:
+    result, track = recorded.result, recorded.track
+    judgement, exchange = result.judgement, result.exchange
+    fault = result.outcome.fault
+    fields = _identity(recorded) | {
+        "outcome": result.outcome.value,
+        "fault": None if fault is Fault.NONE else fault.value,
+        "reason": result.skipped and result.skipped.value,
+        **_call(recorded),
+        "attempts": result.attempts,
+        "consecutive_failures": track.consecutive_failures if verdict is Verdict.DOWN else None,
+        "consecutive_unknowns": track.consecutive_unknowns if verdict is Verdict.UNKNOWN else None,
+        **_inference_name(recorded, redact),
+        "error": one_line(judgement.error, ERROR_LENGTH, redact),
+        "request_id": one_line(exchange.request_id, WORD_LENGTH, redact) if exchange else None,
+        "expected": one_line(judgement.expected, ERROR_LENGTH, redact),
+        "found": one_line(judgement.found, ERROR_LENGTH, redact),
+    }
+    if exchange and verdict is not Verdict.UP:
+        fields["excerpt"] = _cut_bytes(exchange.excerpt and redact(exchange.excerpt))
+    return fields
+
+
+def _call(recorded: Recorded) -> dict[str, Any]:
+    exchange = recorded.result.exchange
+    if exchange is None:
+        return {}
+    phases = {name: finite(seconds) for name, seconds in exchange.phases.as_dict().items() if seconds is not None}
+    return {
+        "http_status": exchange.http_status,
+        "duration_s": finite(exchange.duration_s),
+        "phases": phases or None,
+        "died_in": exchange.died_in and exchange.died_in.value,
+    }
+
+
+def _inference_name(recorded: Recorded, redact: Redact) -> dict[str, Any]:
+    renamed = recorded.changes.inference_name
+    return {
+        "inference_name": one_line(recorded.result.judgement.inference_name, WORD_LENGTH, redact),
+        "inference_name_before": one_line(renamed[0], WORD_LENGTH, redact) if renamed else None,
+    }
+
+
+def _recovery(recorded: Recorded, outage: _Outage | None) -> dict[str, Any]:
+    now = recorded.track.last_success_at
+    since = outage.since if outage else None
+    return {
+        "outcome": recorded.result.outcome.value,
+        "down_s": None if now is None or since is None else finite(now - since, 3),
+        "failures_before": outage.failures if outage else None,
+    }
+
+
+def _shape_fields(recorded: Recorded, before: str, after: str, redact: Redact) -> dict[str, Any]:
+    shape = one_line(recorded.result.judgement.shape, ERROR_LENGTH, redact)
+    return _identity(recorded) | {"before": before, "after": after, "shape": shape, **_inference_name(recorded, redact)}
+
+
+def _cut_bytes(text: str | None) -> str | None:
+    """At most EXCERPT_BYTES once encoded, never cut within a character."""
+    if text is None or len(text) * 4 <= EXCERPT_BYTES:
+        return text
+    return text.encode(errors="replace")[:EXCERPT_BYTES].decode(errors="ignore")

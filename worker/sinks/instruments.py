@@ -1,0 +1,106 @@
+"""Instruments: the metrics of the worker itself, each an attribute for whoever measures it."""
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics_format
+
+from worker.core.result import SkipReason
+
+#: What a call can be held up by.
+LIMITS = ("rate", "concurrency", "namespace_rate", "namespace_concurrency", "pause")
+#: What can fail to take a result; others get their series at their first failure.
+SINKS = ("log", "metrics", "report", "textfile")
+
+_LATENESS_S = (0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300)
+_LAG_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+
+
+class LateGauge:
+    """A gauge that is absent, not 0, until it is first set."""
+
+    def __init__(self, registry: CollectorRegistry, name: str, text: str) -> None:
+        self._registry: CollectorRegistry | None = registry
+        self._gauge = Gauge(name, text, registry=None)
+
+    def set(self, value: float) -> None:
+        self._gauge.set(value)
+        if self._registry is not None:
+            self._registry.register(self._gauge)
+            self._registry = None
+
+
+class Instruments:
+    """Counters take `.inc()`, gauges `.set()`, histograms `.observe()`; labels whose values are known start at 0."""
+
+    def __init__(self, *, version: str, python: str) -> None:
+        self.registry = registry = CollectorRegistry(auto_describe=False)
+        build = Gauge("plugin_probe_build_info", "Always 1.", ["version", "python"], registry=registry)
+        build.labels(version=version, python=python).set(1)
+        self.targets = Gauge("plugin_probe_targets", "Configured targets.", registry=registry)
+        self.inflight = Gauge("plugin_probe_inflight", "Calls under way.", registry=registry)
+        self.lateness = Histogram(
+            "plugin_probe_lateness_seconds",
+            "Start of a probe minus the moment it was due.",
+            buckets=_LATENESS_S,
+            registry=registry,
+        )
+        self.loop_lag = Histogram(
+            "plugin_probe_loop_lag_seconds",
+            "How much later than asked the event loop woke up.",
+            buckets=_LAG_S,
+            registry=registry,
+        )
+        self._count(registry)
+        self._date(registry)
+
+    def _count(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, label: str | None = None, values: Iterable[str] = ()) -> Counter:
+            made = Counter(name, text, [label] if label else [], registry=registry)
+            for value in values:
+                made.labels(value)
+            return made
+
+        waited = "Seconds for which calls that were due were held up, by what held them up."
+        self.throttle_seconds = counter("plugin_probe_throttle_seconds", waited, "limit", LIMITS)
+        self.stalls = counter("plugin_probe_stalls", "Times that the worker itself was suspended or starved.")
+        self.skipped = counter("plugin_probe_skipped", "Probes that were due and not made.", "reason", SkipReason)
+        retried = "Calls repeated because a reused connection had gone stale."
+        self.stale_retries = counter("plugin_probe_stale_connection_retries", retried)
+        failed = "Results or files that an output did not take."
+        self.sink_failures = counter("plugin_probe_sink_failures", failed, "sink", SINKS)
+
+    def _date(self, registry: CollectorRegistry) -> None:
+        def late(name: str, text: str) -> LateGauge:
+            return LateGauge(registry, f"plugin_probe_{name}", text)
+
+        expiry = "When the first certificate of the server's chain runs out, Unix time."
+        self.tls_expiry = late("tls_earliest_cert_expiry_timestamp_seconds", expiry)
+        self.run_interval = late("run_interval_seconds", "How often a run is expected.")
+        self.last_run = late(
+            "last_run_timestamp_seconds", "When the last run, or turn of the scheduler, was, Unix time."
+        )
+        success = "When a run last was complete and all its outputs written, Unix time."
+        self.last_run_success = late("last_run_success_timestamp_seconds", success)
+        self.last_run_duration = late("last_run_duration_seconds", "How long the last run took.")
+        self.reload_successful = late("config_last_reload_successful", "1 when the last reload was accepted.")
+        reloaded = "When a reload was last accepted, Unix time."
+        self.reload_success = late("config_last_reload_success_timestamp_seconds", reloaded)
+
+    def text(self, *, openmetrics: bool) -> bytes:
+        """All of them, without `_created` series and without `# EOF`."""
+        generate = openmetrics_format.generate_latest if openmetrics else generate_latest
+        rendered: bytes = generate(_Uncreated(self.registry))
+        return rendered.removesuffix(b"# EOF\n")
+
+
+class _Uncreated:
+    """The registry without `_created` series; prometheus_client's own switch for that is one for the whole process."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._registry.collect():
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric
