@@ -10,6 +10,9 @@ from worker.clock import Clock
 from worker.core.schedule import first_due, next_due
 from worker.core.target import Target, TargetKey
 
+#: What an instant may lose on its way from the wall clock to the monotonic one and back: 0.2 µs of today's Unix time.
+ROUNDING_S = 1e-6
+
 
 class Agenda:
     """Instants are on the monotonic clock, so nothing drifts; phases are of the wall clock at the start, so that they
@@ -26,9 +29,8 @@ class Agenda:
 
     def schedule(self, target: Target, after: float) -> None:
         """The target's next instant after this one."""
-        self._set(
-            target.key, next_due(target.key, target.interval_s, after + self._wall_offset_s) - self._wall_offset_s
-        )
+        after_wall = after + self._wall_offset_s + ROUNDING_S
+        self._set(target.key, next_due(target.key, target.interval_s, after_wall) - self._wall_offset_s)
 
     def schedule_first(self, target: Target, *, targets: int, rate_per_s: float) -> None:
         """Soon, for a target of which nothing is known."""

@@ -1,13 +1,13 @@
 """The one place that builds things: a configuration becomes a running worker, and is taken down again."""
 
 import asyncio
+import gc
 import os
 import signal
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Literal
 
 from worker.clock import Clock, SystemClock
@@ -24,6 +24,7 @@ from worker.sinks.log import LogSink, configure
 from worker.sinks.metrics import Metrics
 from worker.sinks.sink import Sink
 from worker.stall import LagMeter
+from worker.version import VERSION
 from worker.world import Terms, World
 
 
@@ -165,7 +166,7 @@ async def assemble(
     credentials = Credentials(settings.api, launch.environ, clock=clock)
     configure(level=launch.log_level, fmt=launch.log_format, run_id=launch.run_id, redact=credentials.redact)
     log = LogSink(redact=credentials.redact)
-    metrics = Metrics(version=version("plugin-probe"))
+    metrics = Metrics(version=VERSION)
 
     def stalled(lost_s: float) -> None:
         metrics.own.stalls.inc()
@@ -176,6 +177,8 @@ async def assemble(
         for target in targets:
             metrics.add(target)
         worker = Worker(settings, launch, credentials, client, log=log, metrics=metrics, clock=clock, extra=extra or {})
+        gc.freeze()  # what is there now stays: collections need not look at it again
+        gc.enable()
         lag.start()
         try:
             yield worker

@@ -1,6 +1,7 @@
 """The commands. Everything heavy is imported by the command that needs it: --help and validate load no HTTP client."""
 
 import asyncio
+import gc
 import json
 import os
 import sys
@@ -13,6 +14,7 @@ import click
 
 from worker.core.exits import Exit, FailOn
 from worker.settings import ConfigError, Settings
+from worker.version import VERSION
 
 if TYPE_CHECKING:
     from worker.app import Launch
@@ -88,7 +90,7 @@ def common(command: Command) -> Command:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="plugin-probe", prog_name="plugin-probe")
+@click.version_option(VERSION, prog_name="plugin-probe")
 def cli() -> None:
     """Finds out first when a Mixpeek plugin breaks."""
 
@@ -329,4 +331,8 @@ def _leave(code: int) -> None:
 
 def main() -> None:
     """The entry point."""
+    # Start-up makes many objects and no garbage; `assemble` turns the collector on when everything is in place.
+    gc.disable()
+    # pydantic would look through every installed package for plug-ins of its own.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     cli()

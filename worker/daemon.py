@@ -1,7 +1,9 @@
 """The daemon: schedules for ever, serves its HTTP surface, reloads, writes its textfile, and stops gracefully."""
 
 import asyncio
+import os
 import signal
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -208,13 +210,16 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> str:
     return f"http://{shown}:{bound[1]}"
 
 
-def _stamps(files: tuple[Path, ...]) -> dict[Path, tuple[int, int, int] | None]:
-    return {file: _stamp(file) for file in files}
+def _stamps(paths: tuple[Path, ...]) -> dict[Path, object]:
+    return {path: _stamp(path) for path in paths}
 
 
-def _stamp(file: Path) -> tuple[int, int, int] | None:
+def _stamp(path: Path) -> object:
+    """Something else when a file was written or exchanged, or when a folder has other files of configuration."""
     try:
-        status = file.stat()
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            return sorted(name for name in os.listdir(path) if name.endswith((".yaml", ".yml", ".json")))
     except OSError:
         return None
     return status.st_mtime_ns, status.st_ino, status.st_size

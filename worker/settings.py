@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from worker.core.target import Target
+from worker.version import VERSION
 
 
 class ConfigError(Exception):
@@ -46,7 +47,7 @@ class ApiSettings:
     api_key_file: Path | None = None
     path: str = "/v1/namespaces/{namespace}/plugins/{plugin}/realtime/test"
     fresh_connections: bool = False
-    user_agent: str = "plugin-probe"
+    user_agent: str = f"plugin-probe/{VERSION}"
     max_response_bytes: int = 4 * 1024 * 1024
     tls: TlsSettings = field(default_factory=TlsSettings)
     proxy: str | None = None
@@ -95,7 +96,7 @@ class Settings:
     """One worker's whole configuration.
 
     `template` is a target with the defaults applied, for pairs that are not in the list (its key is meaningless);
-    `watched_files` are the files whose change asks for a reload.
+    `watched_files` are the files whose change asks for a reload, and the folders in which another targets file would.
     """
 
     api: ApiSettings

@@ -1,0 +1,64 @@
+# Two commands on a fresh machine: `make demo` and `make test`. They need python3.11+, make and a package index.
+.DEFAULT_GOAL := help
+.PHONY: help demo run test check format lint types bench lock servers clean
+
+# The first Python that is new enough; `make PYTHON=/path/to/python` overrules.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PROBE := $(BIN)/plugin-probe
+SOURCES := worker tests
+
+help:  ## what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
+
+demo: $(VENV)/demo  ## probe the built-in sandbox's sample plugins, healthy and sick
+	$(PROBE) demo
+
+run: $(VENV)/demo  ## the daemon over the sandbox, with its status page
+	$(PROBE) demo --serve
+
+test: $(VENV)/dev servers  ## all tests
+	$(BIN)/pytest -q
+
+check: $(VENV)/dev format lint types test  ## what CI runs: format, lint, types, tests
+
+format: $(VENV)/dev
+	$(BIN)/ruff format --check $(SOURCES)
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check $(SOURCES)
+
+types: $(VENV)/dev
+	$(BIN)/mypy
+
+bench: $(VENV)/dev  ## benchmarks: ratios within one run
+	$(BIN)/python -m tests.benchmarks
+
+lock: $(VENV)/dev  ## renew the hashed locks, which name no registry
+	$(BIN)/uv pip compile $(LOCKED) pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile $(LOCKED) pyproject.toml --extra sandbox --group build -c requirements.lock -o requirements-demo.lock
+	$(BIN)/uv pip compile $(LOCKED) pyproject.toml --extra sandbox --group dev -c requirements-demo.lock -o requirements-dev.lock
+LOCKED := -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
+
+# Real servers for the tests, where that can be done; a test that misses one says so (and fails where CI=true).
+servers:
+	@command -v promtool >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	{ apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
+	-o DPkg::Lock::Timeout=300 prometheus >/dev/null; } || echo "no promtool here: its tests are skipped"; }
+
+# Each stamp stands for an environment that holds what its lock says. The larger one serves for the smaller.
+$(VENV)/demo: requirements-demo.lock pyproject.toml
+	@[ -n "$(PYTHON)" ] || { echo "no python3.11 or newer found: install one, or name it: make PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-demo.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/dev: requirements-dev.lock $(VENV)/demo
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+clean:  ## remove what was made
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
