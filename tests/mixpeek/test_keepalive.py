@@ -1,0 +1,130 @@
+"""Kept-alive connections: those that die under a request, and what comes on them unasked."""
+
+import asyncio
+
+import pytest
+
+from tests.mixpeek.faults import DISCONNECTED, HEAD, no_reply
+from tests.mixpeek.servers import GOOD_BODY, Peer, Script, client_of, reply, replying, serving, target
+from worker.core.exchange import Failure, NoReply, Phase, Reply
+
+
+def dying_on(turn: int, *parts: bytes, then: str = "close") -> Script:
+    """The first connection answers until its request number `turn`, then dies; others answer always."""
+
+    async def script(peer: Peer) -> None:
+        for number in range(100):
+            await peer.request()
+            if peer.number == 0 and number == turn:
+                await after_dying(peer)
+                return
+            await peer.send(reply())
+
+    async def after_dying(peer: Peer) -> None:
+        for part in parts:
+            await peer.send(part)
+        if then == "reset":
+            await asyncio.sleep(0.02)
+            peer.reset()
+
+    return script
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(dying_on(1), id="closed"),
+        pytest.param(dying_on(1, then="reset"), id="reset"),
+        pytest.param(dying_on(1, HEAD + b"Content-"), id="head cut"),
+        pytest.param(dying_on(1, HEAD + b"Content-", then="reset"), id="reset in the head"),
+    ],
+)
+async def test_a_reused_connection_that_dies_is_tried_once_more(script: Script) -> None:
+    async with serving(script) as server, client_of(server) as client:
+        await client.call(target())
+        exchange = await client.call(target())
+        assert client.stale_connection_retries == 1
+    assert isinstance(exchange.answer, Reply)
+    assert exchange.phases.connect is not None
+    assert exchange.reused_connection is False
+    assert len(server.requests) == 3
+
+
+async def test_a_second_death_is_an_answer() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        if peer.number == 0:
+            await peer.send(reply())
+            await peer.request()
+
+    async with serving(script) as server, client_of(server) as client:
+        await client.call(target())
+        exchange = await client.call(target())
+        assert client.stale_connection_retries == 1
+    assert exchange.answer == no_reply(
+        DISCONNECTED, Phase.WAIT, "connection closed before the reply's head was complete"
+    )
+    assert len(server.requests) == 3
+
+
+async def test_a_reused_connection_that_dies_in_the_body_is_not_tried_again() -> None:
+    script = dying_on(1, reply(length=1000))
+    async with serving(script) as server, client_of(server) as client:
+        await client.call(target())
+        exchange = await client.call(target())
+        assert client.stale_connection_retries == 0
+    assert isinstance(exchange.answer, NoReply)
+    assert exchange.answer.died_in is Phase.RECEIVE
+    assert exchange.reused_connection is True
+
+
+async def test_nonsense_on_a_reused_connection_is_not_tried_again() -> None:
+    async with serving(dying_on(1, b"HELLO\r\n\r\n")) as server, client_of(server) as client:
+        await client.call(target())
+        exchange = await client.call(target())
+        assert client.stale_connection_retries == 0
+    assert exchange.answer == no_reply(DISCONNECTED, Phase.WAIT, "malformed HTTP: Bad status line")
+
+
+async def test_the_second_try_has_the_same_time_out() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        if peer.number == 0:
+            await peer.send(reply())
+            await peer.request()
+            await asyncio.sleep(0.2)
+        else:
+            await peer.until_left()
+
+    async with serving(script) as server, client_of(server) as client:
+        await client.call(target())
+        exchange = await client.call(target(), timeout_s=0.4)
+    assert exchange.answer == no_reply(Failure.TIMEOUT, Phase.WAIT, "no reply within 0.4 s")
+    assert exchange.ended_at - exchange.started_at == pytest.approx(0.4, abs=0.05)
+    assert exchange.phases.wait == pytest.approx(0.2, abs=0.05)
+
+
+async def test_what_a_server_says_on_an_idle_connection_is_nobodys_answer() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(reply())
+        if peer.number == 0:
+            await asyncio.sleep(0.05)
+            await peer.send(reply(b"", status="408 Request Timeout"))
+            await peer.until_left()
+
+    async with serving(script) as server, client_of(server) as client:
+        await client.call(target())
+        await asyncio.sleep(0.1)
+        exchange = await client.call(target())
+    assert isinstance(exchange.answer, Reply)
+    assert server.connections == 2
+
+
+async def test_a_second_reply_to_one_request_is_nobodys_answer() -> None:
+    other = reply(GOOD_BODY.replace(b"custom_plugin_x", b"custom_plugin_y"))
+    async with serving(replying(reply() + other, reply())) as server, client_of(server) as client:
+        exchanges = [await client.call(target()) for _ in range(2)]
+    names = [exchange.answer.inference_name for exchange in exchanges if isinstance(exchange.answer, Reply)]
+    assert names == ["custom_plugin_x_1_0_0"] * 2
+    assert server.connections == 2

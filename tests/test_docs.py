@@ -1,0 +1,146 @@
+"""What README says is true: its files load, its commands run, its table of outcomes is the code's."""
+
+import asyncio
+import json
+import os
+import re
+import sys
+import tomllib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from worker.core.outcome import Fault, Outcome
+from worker.sandbox.app import serve
+from worker.sandbox.catalogue import SAMPLES
+from worker.sandbox.plugins import load_plugins
+from worker.sandbox.sandbox import Sandbox
+from worker.version import VERSION
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+KEY = "sk_your_key"
+
+
+def blocks(language: str) -> list[str]:
+    """The code blocks of README in this language, without their indentation."""
+    found: list[str] = []
+    opened: tuple[str, str, list[str]] | None = None
+    for line in README.splitlines():
+        fence = re.match(r"( *)```(\w*)$", line)
+        if fence and opened is None:
+            opened = (fence[1], fence[2], [])
+        elif fence and opened:
+            if opened[1] == language:
+                found.append("".join(text[len(opened[0]) :] + "\n" for text in opened[2]))
+            opened = None
+        elif opened:
+            opened[2].append(line)
+    return found
+
+
+def block(language: str, containing: str) -> str:
+    return next(text for text in blocks(language) if containing in text)
+
+
+async def plugin_probe(folder: Path, *arguments: str) -> tuple[int, str, str]:
+    """Runs the command there; exit code, stdout, stderr."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "worker", *arguments),
+        cwd=folder,
+        env={**os.environ, "MIXPEEK_API_KEY": KEY, "PYTHONPATH": str(ROOT)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+@pytest.fixture
+async def host() -> AsyncIterator[str]:
+    """A Mixpeek host that has README's example plugin, real model and all, and the first screen's sick one."""
+    folders = {sample.folder: sample.path for sample in SAMPLES}
+    plugins = load_plugins([folders["text_embed"], folders["sick_wrong_size"]])
+    sandbox = Sandbox(plugins, namespace="ns_ab12cd34ef", api_key=KEY)
+    async with serve(sandbox) as url:
+        yield url
+    sandbox.close()
+
+
+def write_readme_files(folder: Path, url: str) -> None:
+    worker_yaml = block("yaml", "# worker.yaml").replace("https://mixpeek.example.com", url)
+    (folder / "worker.yaml").write_text(worker_yaml)
+    (folder / "targets.yaml").write_text(block("yaml", "# targets.yaml"))
+
+
+@pytest.mark.e2e
+async def test_the_commands_to_probe_your_own_plugins_run_as_they_stand(host: str, tmp_path: Path) -> None:
+    write_readme_files(tmp_path, host)
+    commands = [
+        line.split("#")[0].split()[1:]
+        for text in blocks("console")
+        for line in text.splitlines()
+        if line.startswith("plugin-probe") and " run " not in line and " sandbox " not in line
+    ]
+    assert {command[0] for command in commands} == {"validate", "check", "once"}
+    for command in commands:
+        code, out, err = await plugin_probe(tmp_path, *command)
+        assert code == 0, f"{command}: {out}{err}"
+    assert (tmp_path / "report.xml").read_text().startswith("<?xml")
+
+
+@pytest.mark.e2e
+async def test_the_first_screen_shows_what_the_command_really_gives(host: str, tmp_path: Path) -> None:
+    write_readme_files(tmp_path, host)
+    targets = block("yaml", "sick_wrong_size").replace("ns_sandbox", "ns_ab12cd34ef")
+    (tmp_path / "targets.yaml").write_text(targets)
+    with (tmp_path / "worker.yaml").open("a") as file:
+        file.write("outputs: {textfile: {path: probe.prom}}\n")
+    code, out, err = await plugin_probe(tmp_path, "once", "-c", "worker.yaml")
+    assert code == 1
+    row, reason = block("", "└").splitlines()[1:3]
+    assert row.split()[:3] == ["sick_wrong_size_1_0_0", "down", "shape_mismatch"]
+    assert row.split()[:3] == next(line for line in out.splitlines() if "sick_wrong_size" in line).split()[1:4]
+    assert reason in out
+    metric = "".join(line.strip() for line in block("", "failure_info").splitlines())
+    assert metric.replace("ns_sandbox", "ns_ab12cd34ef") in (tmp_path / "probe.prom").read_text()
+    shown = json.loads(block("json", "probe.failed"))
+    logged = next(line for line in map(json.loads, err.splitlines()) if line["event"] == "probe.failed")
+    assert shown.items() <= logged.items()
+
+
+def test_the_table_of_outcomes_is_the_closed_set() -> None:
+    told: dict[str, str] = {}
+    verdict = ""
+    for line in README.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("|") and len(cells) == 3 and re.search(r"^(\*\*(up|down|unknown)\*\*)?$", cells[0]):
+            verdict = cells[0].strip("*") or verdict
+            told |= {word: verdict for word in re.findall(r"`([a-z_]+)`", cells[1]) if word != "max_latency"}
+    told.pop("max_warming", None)
+    assert told == {outcome.value: outcome.verdict.value for outcome in Outcome}
+
+
+def test_who_acts_is_told_as_the_code_says() -> None:
+    for fault in (Fault.NETWORK, Fault.PLATFORM, Fault.CONFIGURATION, Fault.PROBER):
+        rows = [line for line in README.splitlines() if line.rstrip().endswith(f"| the {fault.value} |")]
+        words = {word for row in rows for word in re.findall(r"`([a-z_]+)`", row)} - {"max_warming"}
+        assert words == {outcome.value for outcome in Outcome if outcome.fault is fault}
+
+
+@pytest.mark.parametrize("name", re.findall(r"\]\((?!http)([^)#]+)\)", README))
+def test_every_file_that_readme_points_at_is_there(name: str) -> None:
+    assert (ROOT / name).exists()
+
+
+def test_the_modules_that_readme_names_are_there() -> None:
+    table = README.split("## How it is built")[1]
+    for name in re.findall(r"`([a-z_]+(?:\.py|/))`", table):
+        assert list((ROOT / "worker").rglob(name)), f"no {name} in worker/"
+
+
+def test_the_version_is_that_of_pyproject() -> None:
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION

@@ -1,0 +1,191 @@
+"""One call to one plugin: sent, timed and turned into an Exchange, whatever the network and the server do."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Self
+
+from aiohttp.abc import AbstractResolver
+from aiohttp.resolver import AsyncResolver
+from yarl import URL
+
+from worker.clock import Clock, SystemClock
+from worker.core.exchange import Answer, Exchange, Failure, NoReply, Phase
+from worker.core.target import Target, TargetKey
+from worker.mixpeek.connector import TimedConnector, TimedResolver
+from worker.mixpeek.contract import encode_request, read_answer
+from worker.mixpeek.credentials import Credentials
+from worker.mixpeek.excerpts import excerpt, one_line
+from worker.mixpeek.failures import is_death, no_reply, timed_out
+from worker.mixpeek.flight import Flight
+from worker.mixpeek.redaction import redacted
+from worker.mixpeek.refusals import header
+from worker.mixpeek.tls import tls_context
+from worker.mixpeek.url import target_url
+from worker.mixpeek.wire import post
+from worker.settings import ApiSettings
+
+MAX_REQUEST_ID_CHARS = 128
+
+
+class Client:
+    """Calls plugins; an async context manager.
+
+    `lost` tells for how many seconds in all our event loop stood still so far. `evidence` keeps reply headers.
+    `resolver` stands in for DNS. Entering raises ConfigError for TLS files that cannot be used.
+    """
+
+    def __init__(
+        self,
+        api: ApiSettings,
+        credentials: Credentials,
+        *,
+        lost: Callable[[], float] = lambda: 0.0,
+        clock: Clock | None = None,
+        evidence: bool = False,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        #: Calls that were sent a second time because a kept-alive connection had died under the first.
+        self.stale_connection_retries = 0
+        #: When the first certificate of the chain that was seen last expires, Unix seconds; also of a refused one.
+        self.earliest_cert_expiry: float | None = None
+        self._api = api
+        self._credentials = credentials
+        self._lost = lost
+        self._clock = clock or SystemClock()
+        self._evidence = evidence
+        self._given_resolver = resolver
+        self._proxy = URL(api.proxy) if api.proxy else None
+        self._urls: dict[TargetKey, URL] = {}
+        self._authorized_with = ""
+
+    async def __aenter__(self) -> Self:
+        tls = tls_context(self._api.tls) if self._api.base_url.lower().startswith("https:") else None
+        self._resolver = TimedResolver(lambda: self._given_resolver or AsyncResolver())
+        self._fresh = TimedConnector(resolver=self._resolver, tls=tls, force_close=True)
+        self._pooled = TimedConnector(resolver=self._resolver, tls=tls, force_close=False)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._pooled.close()
+        await self._fresh.close()
+        await self._resolver.close()
+        await asyncio.sleep(0)  # aborted transports close in the loop's next turn
+
+    async def call(self, target: Target, *, timeout_s: float | None = None) -> Exchange:
+        """One call. Whatever the network and the server do is in the answer.
+
+        Raises LocalError when this machine lacks what a call needs; cancellation passes.
+        """
+        timeout_s = target.timeout_s if timeout_s is None else timeout_s
+        url = self._url(target.key)
+        body = encode_request(target.inputs, target.parameters)
+        self._authorize()
+        flight = Flight(self._clock.now)
+        started_at, began, lost_s = self._clock.wall(), self._clock.now(), self._lost()
+        failed: NoReply | None = None
+        try:
+            async with asyncio.timeout(timeout_s) as limit:
+                await self._fly(flight, url, body)
+        except Exception as error:
+            if limit.expired() and isinstance(error, TimeoutError):
+                failed = timed_out(flight.timeline.phase, timeout_s)
+            else:
+                failed = no_reply(error, flight.timeline.phase)
+            if failed is None:
+                raise
+        flight.timeline.land(complete=failed is None)
+        ended_at = started_at + self._clock.now() - began  # not wall(): that clock may have been set meanwhile
+        lost_s = self._lost() - lost_s
+        if flight.timeline.cert_expiry is not None:
+            self.earliest_cert_expiry = flight.timeline.cert_expiry
+        return self._exchange(flight, failed, started_at, ended_at, timeout_s, lost_s)
+
+    async def _fly(self, flight: Flight, url: URL, body: bytes) -> None:
+        try:
+            await self._send(self._fresh if self._api.fresh_connections else self._pooled, flight, url, body)
+        except Exception as error:
+            if not (flight.died_unheard() and is_death(error)):
+                raise
+            # The server may have closed the idle connection just as we wrote; a new one tells.
+            self.stale_connection_retries += 1
+            flight.restart()
+            await self._send(self._fresh, flight, url, body)
+
+    async def _send(self, connector: TimedConnector, flight: Flight, url: URL, body: bytes) -> None:
+        headers = self._headers if connector is self._pooled else self._closing_headers
+        response = await post(connector, flight.timeline, url, headers, body, self._proxy)
+        try:
+            await flight.receive(response, self._api.max_response_bytes)
+        except BaseException:
+            response.close()
+            raise
+        if response.connection is not None:  # an answer that ends no message, such as 101
+            response.close()
+
+    def _exchange(
+        self,
+        flight: Flight,
+        failed: NoReply | None,
+        started_at: float,
+        ended_at: float,
+        timeout_s: float,
+        lost_s: float,
+    ) -> Exchange:
+        body = b"".join(flight.pieces)
+        shown = self._credentials.redact_bytes(body)
+        answer = failed or self._read(flight, shown, ended_at)
+        return Exchange(
+            started_at=started_at,
+            ended_at=ended_at,
+            timeout_s=timeout_s,
+            answer=redacted(answer, self._credentials, escaped=b"\\" in shown),
+            phases=flight.timeline.phases(),
+            lost_s=lost_s,
+            http_status=flight.status,
+            response_bytes=None if flight.status is None else flight.body_bytes,
+            request_id=self._request_id(flight.headers),
+            excerpt=self._excerpt(shown, cut=failed is not None),
+            reused_connection=flight.reused,
+            headers=self._shown_headers(flight.headers) if self._evidence else (),
+        )
+
+    def _read(self, flight: Flight, body: bytes, now: float) -> Answer:
+        assert flight.status is not None, "a flight that did not fail has a head"
+        if flight.status == 407 and self._proxy is not None:
+            # Over plain http the proxy's own answer comes in the place of the server's.
+            refusal = "the proxy refused: 407 Proxy Authentication Required"
+            return NoReply(failure=Failure.CONNECT, died_in=Phase.CONNECT, error=refusal)
+        return read_answer(flight.status, flight.headers, body, now=now)
+
+    def _excerpt(self, body: bytes, *, cut: bool) -> str | None:
+        if not body:
+            return None
+        redact = self._credentials.redact_cut if cut else self._credentials.redact
+        return redact(excerpt(body))
+
+    def _request_id(self, headers: Mapping[str, str]) -> str | None:
+        value = header(headers, "X-Request-ID")
+        return None if value is None else self._credentials.redact(one_line(value, MAX_REQUEST_ID_CHARS)) or None
+
+    def _shown_headers(self, headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+        redact = self._credentials.redact
+        return tuple((redact(one_line(name)), redact(one_line(value))) for name, value in headers.items())
+
+    def _authorize(self) -> None:
+        key = self._credentials.key()
+        if key != self._authorized_with:
+            self._authorized_with = key
+            self._headers = {
+                "User-Agent": self._api.user_agent,
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip, deflate",
+                "Content-Type": "application/json",
+                "Authorization": f"Bearer {key}",
+            }
+            self._closing_headers = {**self._headers, "Connection": "close"}
+
+    def _url(self, key: TargetKey) -> URL:
+        url = self._urls.get(key)
+        if url is None:
+            url = self._urls[key] = target_url(self._api, key)
+        return url

@@ -1,0 +1,182 @@
+"""The API key: where it comes from, when it is read again, and how it is kept out of everything we show."""
+
+import html
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, quote_plus, urlsplit
+
+from worker.clock import Clock, SystemClock
+from worker.settings import ApiSettings, ConfigError
+
+REDACTED = "[REDACTED]"
+
+# How often a key file is looked at. A mounted Kubernetes secret takes a minute to change, and a 401 asks at once.
+CHECK_INTERVAL_S = 1.0
+# No key is as long; a wrong path to something big should not be read whole.
+MAX_FILE_BYTES = 65_536
+# What may stand in a header without ending it or being quoted.
+_KEY = re.compile(r"[\x21-\x7e]+")
+_BEARER = r"(?:(?i:bearer)(?:\s|\+|%20)+)?"
+
+# A shorter beginning of a secret at the end of a text gives nothing away.
+_MIN_OVERLAP_CHARS = 4
+
+_Stamp = tuple[int, int, int]
+
+
+class Credentials:
+    """The key to send, and every spelling of every key seen in this run, to redact.
+
+    Raises ConfigError when there is no usable key to begin with. Later a file that vanished or became invalid keeps
+    the old key: a half-written rotation must not turn every probe into a 401.
+    """
+
+    def __init__(self, api: ApiSettings, environ: Mapping[str, str], *, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._file = api.api_key_file
+        self._stamp: _Stamp | None = None
+        self._checked_at = self._clock.now()
+        self._spellings: tuple[str, ...] = ()
+        self._byte_spellings: tuple[bytes, ...] = ()
+        self._remember_secret(_proxy_password(api.proxy))
+        self._key = self._first_key(api, environ)
+        self._remember_secret(self._key)
+
+    def __repr__(self) -> str:
+        return f"Credentials(file={str(self._file) if self._file else None!r})"
+
+    def key(self) -> str:
+        """The key as of now. Looks at the file's metadata at most once a second."""
+        if self._file is not None:
+            now = self._clock.now()
+            if now - self._checked_at >= CHECK_INTERVAL_S:
+                self._checked_at = now
+                if _stamp(self._file) != self._stamp:
+                    self.reread()
+        return self._key
+
+    def reread(self) -> bool:
+        """Reads the key file now, whatever its metadata say; True when the key changed."""
+        if self._file is None:
+            return False
+        # The stamp is taken first: a write in between is then seen at the next check.
+        stamp = _stamp(self._file)
+        key = _read(self._file)
+        if key is None:
+            return False
+        self._stamp = stamp
+        changed = key != self._key
+        self._key = key
+        self._remember_secret(key)
+        return changed
+
+    def redact(self, text: str) -> str:
+        """`text` with every secret of this run replaced, in any spelling, with or without "Bearer"."""
+        for spelling in self._spellings:
+            if spelling in text:
+                return self._pattern.sub(REDACTED, text)
+        return text
+
+    def redact_bytes(self, body: bytes) -> bytes:
+        """As `redact`, for bytes that are not parsed yet."""
+        for spelling in self._byte_spellings:
+            if spelling in body:
+                return self._byte_pattern.sub(REDACTED.encode(), body)
+        return body
+
+    def redact_value(self, value: Any) -> Any:
+        """A JSON value with the secrets redacted in its strings and names, however they were escaped on the wire."""
+        if isinstance(value, str):
+            return self.redact(value)
+        if isinstance(value, list):
+            return [self.redact_value(item) for item in value]
+        if isinstance(value, dict):
+            return {self.redact(name): self.redact_value(item) for name, item in value.items()}
+        return value
+
+    def redact_cut(self, text: str) -> str:
+        """As `redact`, for text that may have been cut in the middle of a secret: a beginning at its end goes too."""
+        text = self.redact(text)
+        longest = max((_overlap(text, spelling) for spelling in self._spellings), default=0)
+        return text[: len(text) - longest] + REDACTED if longest >= _MIN_OVERLAP_CHARS else text
+
+    def _first_key(self, api: ApiSettings, environ: Mapping[str, str]) -> str:
+        if self._file is not None:
+            self._stamp = _stamp(self._file)
+            key = _read(self._file)
+            source = f"api.api_key_file: {self._file}"
+        else:
+            name = api.api_key_env or ""
+            key = _usable(environ.get(name, ""))
+            source = f"api.api_key_env: {name}"
+        if key is None:
+            raise ConfigError([f"{source}: no API key there (one word of printable ASCII)"])
+        return key
+
+    def _remember_secret(self, secret: str | None) -> None:
+        if not secret or secret in self._spellings:
+            return
+        known = {*self._spellings, *_spellings(secret)}
+        # Longest first, so that a spelling which contains another is replaced whole.
+        self._spellings = tuple(sorted(known, key=lambda spelling: (-len(spelling), spelling)))
+        self._byte_spellings = tuple(spelling.encode() for spelling in self._spellings)
+        pattern = f"{_BEARER}(?:{'|'.join(map(re.escape, self._spellings))})"
+        self._pattern = re.compile(pattern)
+        self._byte_pattern = re.compile(pattern.encode())
+
+
+def _overlap(text: str, spelling: str) -> int:
+    """How many of the first characters of `spelling` stand at the end of `text`."""
+    for length in range(min(len(text), len(spelling) - 1), 0, -1):
+        if text.endswith(spelling[:length]):
+            return length
+    return 0
+
+
+def _spellings(secret: str) -> set[str]:
+    """The ways in which servers, proxies and serializers write a text."""
+    quoted = {quote(secret, safe=""), quote(secret), quote_plus(secret)}
+    escaped = json.dumps(secret)[1:-1]
+    return {
+        secret,
+        escaped,
+        escaped.replace("/", "\\/"),
+        html.escape(secret),
+        html.escape(secret, quote=False),
+        *quoted,
+        *(re.sub("%..", lambda found: found.group().lower(), text) for text in quoted),
+    }
+
+
+def _stamp(file: Path) -> _Stamp | None:
+    """What changes when a file is written or, as Kubernetes does, a link is moved to another one."""
+    try:
+        status = os.stat(file)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino, status.st_size
+
+
+def _read(file: Path) -> str | None:
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(MAX_FILE_BYTES + 1)
+    except OSError:
+        return None
+    return None if len(content) > MAX_FILE_BYTES else _usable(content.decode(errors="replace"))
+
+
+def _usable(text: str) -> str | None:
+    key = text.strip()
+    return key if _KEY.fullmatch(key) else None
+
+
+def _proxy_password(proxy: str | None) -> str | None:
+    try:
+        return urlsplit(proxy).password if proxy else None
+    except ValueError:
+        return None
