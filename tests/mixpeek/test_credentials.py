@@ -195,3 +195,11 @@ def test_no_key_survives_redaction(key: str, before: str, after: str) -> None:
     for spelling in (key, quote(key), json.dumps(key)[1:-1]):
         assert spelling not in credentials.redact(before + spelling + after)
         assert spelling.encode() not in credentials.redact_bytes((before + spelling + after).encode())
+
+
+def test_a_short_key_is_redacted_as_a_word_and_leaves_other_words_alone() -> None:
+    credentials = Credentials(ApiSettings(base_url="https://host.example", api_key_env="KEY"), {"KEY": "test"})
+    assert credentials.redact('realtime/tests latest "test" Bearer test') == (
+        f'realtime/tests latest "{REDACTED}" {REDACTED}'
+    )
+    assert credentials.redact_bytes(b'{"latest": "test"}') == b'{"latest": "%s"}' % REDACTED.encode()

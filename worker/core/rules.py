@@ -103,7 +103,7 @@ def _shape_findings(raw: Any, expect: Expectation, surveys: Surveys) -> Iterator
         yield _vector_shape(raw, item, surveys[item.path])
     if expect.schema is not None:
         problem = expect.schema(raw)
-        expected = problem.expected if problem else "fits the JSON Schema"
+        expected = problem.expected if problem else "a value that fits the JSON Schema"
         found = f"{problem.found} at {_cut(problem.path) or 'raw_response'}" if problem else "fits"
         yield _finding("schema", problem is None, expected, Outcome.SHAPE_MISMATCH, found)
 

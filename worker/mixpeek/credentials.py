@@ -22,6 +22,8 @@ MAX_FILE_BYTES = 65_536
 _KEY = re.compile(r"[\x21-\x7e]+")
 _BEARER = r"(?:(?i:bearer)(?:\s|\+|%20)+)?"
 
+# A shorter key is likely to be part of other words.
+_MIN_KEY_CHARS = 8
 # A shorter beginning of a secret at the end of a text gives nothing away.
 _MIN_OVERLAP_CHARS = 4
 
@@ -124,9 +126,15 @@ class Credentials:
         # Longest first, so that a spelling which contains another is replaced whole.
         self._spellings = tuple(sorted(known, key=lambda spelling: (-len(spelling), spelling)))
         self._byte_spellings = tuple(spelling.encode() for spelling in self._spellings)
-        pattern = f"{_BEARER}(?:{'|'.join(map(re.escape, self._spellings))})"
+        pattern = f"{_BEARER}(?:{'|'.join(map(_matching, self._spellings))})"
         self._pattern = re.compile(pattern)
         self._byte_pattern = re.compile(pattern.encode())
+
+
+def _matching(spelling: str) -> str:
+    """A short key is redacted as a word of its own only: `test` must not eat half of what a reply says."""
+    literal = re.escape(spelling)
+    return literal if len(spelling) >= _MIN_KEY_CHARS else rf"(?<![\w.-]){literal}(?![\w.-])"
 
 
 def _overlap(text: str, spelling: str) -> int:
