@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.mixpeek.credentials import CHECK_INTERVAL_S, Credentials
+from worker.mixpeek.credentials import CHECK_INTERVAL_S, REDACTED, Credentials
 from worker.settings import ApiSettings, ConfigError
 
 KEY = "sk_live_0123456789abcdef"
