@@ -2,11 +2,14 @@
 
 import asyncio
 import selectors
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from worker.core.exchange import Answer, Exchange, Failure, NoReply, Phase, Phases, Refusal, Reply
+from worker.core.judge import Reference, judge
 from worker.core.outcome import Outcome
+from worker.core.result import Result
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded
 
@@ -114,6 +117,16 @@ def exchange(
     return Exchange(**(values | changes))
 
 
+def make_result(
+    made: Exchange | None = None, target: Target | None = None, reference: Reference | None = None, attempts: int = 1
+) -> Result:
+    """What the engine makes of an exchange (a healthy one if none is given)."""
+    probed = target or make_target()
+    made = made or exchange()
+    judgement = judge(probed.expect, made, reference or Reference())
+    return Result(target=probed, judgement=judgement, exchange=made, attempts=attempts, lateness_s=0.0)
+
+
 class ScriptedPlugins:
     """Stands for the client. `script` gives the answer for a target and the number of its call, from 0.
 
@@ -129,12 +142,14 @@ class ScriptedPlugins:
         self._clock = clock
         self._script = script
         self._takes_s = takes_s if callable(takes_s) else lambda _target: takes_s
+        self._numbers: Counter[TargetKey] = Counter()
         self.calls: list[tuple[TargetKey, float]] = []
         self.inflight = 0
         self.most_inflight = 0
 
     async def __call__(self, target: Target) -> Exchange:
-        number = sum(key == target.key for key, _ in self.calls)
+        number = self._numbers[target.key]
+        self._numbers[target.key] += 1
         self.calls.append((target.key, self._clock.now()))
         started_at = self._clock.wall()
         self.inflight += 1

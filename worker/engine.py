@@ -80,10 +80,9 @@ class Engine:
         if self._stopping:
             return
         self._stopping = reason
-        for probe in [*self._backlog.drain(), *self.agenda.clear()]:
+        picked = [self._picked] if self._picked else []
+        for probe in [*picked, *self._backlog.drain(), *self.agenda.clear()]:
             self._abandon(probe, reason)
-        if self._picked:
-            self._abandon(self._picked, reason)
         asyncio.get_running_loop().call_later(self._terms.grace_s, self._cut_off)
         self._check_done()
 
@@ -106,6 +105,7 @@ class Engine:
             elif key not in before or before[key].interval_s != target.interval_s:
                 self.agenda.schedule(target, now)
         self._alarm.ring()
+        self._check_done()
 
     def replace_terms(self, terms: Terms, **world: Any) -> None:
         """The limits and the client after a reload; what the old limits counted stays counted, calls in flight end as
@@ -156,7 +156,10 @@ class Engine:
 
     def _admit(self, probe: Probe) -> None:
         self._running[probe.target.key] = probe
-        self._backlog.push(probe)
+        if self._stopping:
+            self._abandon(probe, self._stopping)
+        else:
+            self._backlog.push(probe)
 
     def _pick(self, now: float) -> Probe | None:
         hold = self._terms.limits.hold(now) if self._backlog else None
@@ -172,9 +175,6 @@ class Engine:
 
     def _start(self, probe: Probe, tasks: asyncio.TaskGroup) -> None:
         if not self._is_current(probe):
-            return
-        if self._stopping:
-            self._abandon(probe, self._stopping)
             return
         now = self._clock.now()
         target = probe.target = self.targets[probe.target.key]

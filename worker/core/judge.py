@@ -82,16 +82,16 @@ def explain(expect: Expectation, exchange: Exchange, reference: Reference) -> It
 
 
 def _findings(expect: Expectation, exchange: Exchange, reference: Reference, surveys: Surveys) -> Iterator[Finding]:
-    match exchange.answer:
-        case NoReply() as answer:
-            yield _no_reply(answer, exchange)
-        case Refusal() as answer:
-            yield _refused(answer, expect, exchange, reference)
-        case Malformed() as answer:
-            broken = Outcome.CONTRACT_VIOLATION
-            yield Finding(rule="contract", expected=answer.expected, found=answer.found, outcome=broken)
-        case Reply() as answer:
-            yield from reply_findings(answer, expect, exchange, surveys)
+    answer = exchange.answer
+    if isinstance(answer, NoReply):
+        yield _no_reply(answer, exchange)
+    elif isinstance(answer, Refusal):
+        yield _refused(answer, expect, exchange, reference)
+    elif isinstance(answer, Malformed):
+        broken = Outcome.CONTRACT_VIOLATION
+        yield Finding(rule="contract", expected=answer.expected, found=answer.found, outcome=broken)
+    else:
+        yield from reply_findings(answer, expect, exchange, surveys)
 
 
 def _no_reply(answer: NoReply, exchange: Exchange) -> Finding:
@@ -150,16 +150,15 @@ def _says_warming(answer: Refusal) -> bool:
 
 def _describe(exchange: Exchange, expect: Expectation, surveys: Surveys) -> dict[str, Any]:
     """What is recorded of any answer, healthy or not."""
-    match exchange.answer:
-        case Reply() as answer:
-            return _describe_reply(answer, expect, surveys)
-        case Refusal() as answer:
-            warming = exchange.http_status == 503 and _says_warming(answer)
-            return {"error": answer.error, "retry_after_s": answer.retry_after_s, "says_warming": warming}
-        case Malformed() as answer:
-            return {"error": f"expected {answer.expected}, found {answer.found}"}
-        case NoReply() as answer:
-            return {"error": answer.error}
+    answer = exchange.answer
+    if isinstance(answer, Reply):
+        return _describe_reply(answer, expect, surveys)
+    if isinstance(answer, Refusal):
+        warming = exchange.http_status == 503 and _says_warming(answer)
+        return {"error": answer.error, "retry_after_s": answer.retry_after_s, "says_warming": warming}
+    if isinstance(answer, Malformed):
+        return {"error": f"expected {answer.expected}, found {answer.found}"}
+    return {"error": answer.error}
 
 
 def _describe_reply(reply: Reply, expect: Expectation, surveys: Surveys) -> dict[str, Any]:

@@ -45,11 +45,12 @@ def survey_vectors(reply: Reply, expect: Expectation) -> Surveys:
 
 
 def reply_findings(reply: Reply, expect: Expectation, exchange: Exchange, surveys: Surveys) -> Iterator[Finding]:
+    status = _cut(reply.status)
     yield _finding(
-        "status", reply.status in ("success", "error"), "success or error", Outcome.CONTRACT_VIOLATION, reply.status
+        "status", reply.status in ("success", "error"), "success or error", Outcome.CONTRACT_VIOLATION, status
     )
     yield from _contradictions(reply)
-    yield _finding("plugin", reply.status != "error", "status success", Outcome.PLUGIN_ERROR, f"status {reply.status}")
+    yield _finding("plugin", reply.status != "error", "status success", Outcome.PLUGIN_ERROR, f"status {status}")
     raw = reply.raw_response
     stray = vector.first_nonfinite(raw)
     found = f"{stray[0]} at {_cut(stray[1]) or 'raw_response'}" if stray else "all finite"

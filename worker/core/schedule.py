@@ -25,8 +25,9 @@ def next_due(key: TargetKey, interval_s: float, after: float) -> float:
     """
     phase_s = fraction(key) * interval_s
     turns = math.floor((after - phase_s) / interval_s) + 1
-    due = phase_s + turns * interval_s
-    return due if due > after else due + interval_s  # float rounding at an instant itself
+    if phase_s + turns * interval_s <= after:  # float rounding at an instant itself
+        turns += 1
+    return phase_s + turns * interval_s  # always this product, so that an instant is the same number from anywhere
 
 
 def first_due(key: TargetKey, interval_s: float, now: float, *, targets: int, rate_per_s: float) -> float:
