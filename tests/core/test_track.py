@@ -294,6 +294,15 @@ def test_a_target_of_too_many_shapes_is_called_varying() -> None:
     assert after(steps[0], track=track).shape_label == VARYING
 
 
+def test_the_null_of_an_error_is_no_shape_and_its_inference_name_counts() -> None:
+    failed = reply(None, status="error", error="it broke", inference_name="another")
+    steps = exchange(reply({"embedding": [0.6, 0.8]})), exchange(replace(failed, raw_response=None))
+    before, between = after(steps[0]), after(*steps)
+    assert (between.shape_hash, between.shape_changes) == (before.shape_hash, 0)
+    assert between.inference_name == "another"
+    assert after(*steps, steps[0]).shape_changes == 0
+
+
 def test_before_the_first_reply_there_is_no_shape() -> None:
     assert Track().shape_label is None
 

@@ -152,10 +152,14 @@ def _observed(track: Track, outcome: Outcome, exchange: Exchange) -> dict[str, A
 def _reply(track: Track, result: Result) -> tuple[Mapping[str, Any], Changes]:
     judgement = result.judgement
     recovered = track.success is False and result.outcome.verdict is Verdict.UP
-    if judgement.shape_hash is None:
+    if judgement.inference_name is None:
         return {}, Changes(recovered=recovered)
+    renamed = _pair(track.inference_name, judgement.inference_name)
+    named = {"inference_name": judgement.inference_name}
+    if judgement.shape_hash is None or result.outcome is Outcome.PLUGIN_ERROR:  # an error's null is no shape
+        return named, Changes(recovered=recovered, inference_name=renamed)
     moved: dict[str, Any] = {
-        "inference_name": judgement.inference_name,
+        **named,
         "response_type": judgement.response_type,
         "response_keys": None if judgement.response_keys is None else len(judgement.response_keys),
         "vectors": judgement.vectors,
@@ -166,7 +170,6 @@ def _reply(track: Track, result: Result) -> tuple[Mapping[str, Any], Changes]:
         moved["shapes_seen"] = (*track.shapes_seen, judgement.shape_hash)
     if changed:
         moved["shape_changes"] = track.shape_changes + 1
-    renamed = _pair(track.inference_name, judgement.inference_name)
     return moved, Changes(recovered=recovered, shape=changed, inference_name=renamed)
 
 
