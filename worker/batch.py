@@ -92,18 +92,17 @@ async def run_batch(settings: Settings, launch: Launch, order: Order) -> Done:
 async def _run(worker: Worker, order: Order, targets: Sequence[Target], results: Results) -> Done:
     started_at, began = worker.clock.wall(), worker.clock.now()
     worker.log.event("run.started", targets=len(targets), deadline_s=order.deadline_s)
-    with stop_signals(worker):
+    with stop_signals(worker):  # to the end: a signal that comes late must not cost what was found
         await worker.engine.run_batch(targets, period_s=order.period_s, deadline_s=order.deadline_s)
-    finished_at = started_at + worker.clock.now() - began
-    complete = results.skipped == 0
-    run = RunInfo(run_id=worker.launch.run_id, started_at=started_at, finished_at=finished_at, complete=complete)
-    _note_run(worker, order, run, results.summary)
-    rows = results.in_order(targets)
-    reports_failed = not _write_reports(worker, order, run, rows, results.summary)
-    if order.write_outputs:
-        worker.write_textfile()
-    failed = worker.output_failed or reports_failed
-    code = exit_code(results.summary, order.fail_on, complete=complete, outputs_failed=failed)
+        finished_at = started_at + worker.clock.now() - began
+        complete = results.skipped == 0
+        run = RunInfo(run_id=worker.launch.run_id, started_at=started_at, finished_at=finished_at, complete=complete)
+        rows = results.in_order(targets)
+        worker.output_failed = not _write_reports(worker, order, run, rows, results.summary)
+        _note_run(worker, order, run, results.summary)
+        if order.write_outputs:
+            worker.write_textfile()
+    code = exit_code(results.summary, order.fail_on, complete=complete, outputs_failed=worker.output_failed)
     worker.log.event(
         "run.finished",
         duration_s=round(run.duration_s, 3),
@@ -119,7 +118,8 @@ def _note_run(worker: Worker, order: Order, run: RunInfo, summary: Summary) -> N
     own.run_interval.set(order.period_s)
     own.last_run.set(run.finished_at)
     own.last_run_duration.set(run.duration_s)
-    if proved(summary, complete=run.complete) and not summary.by_outcome[Outcome.INTERNAL_ERROR]:
+    failed = worker.output_failed or summary.by_outcome[Outcome.INTERNAL_ERROR]
+    if proved(summary, complete=run.complete) and not failed:
         own.last_run_success.set(run.finished_at)
 
 

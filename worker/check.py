@@ -66,6 +66,8 @@ def curl(api: ApiSettings, target: Target) -> str:
     body = encode_request(target.inputs, target.parameters).decode()
     words = ["curl", "-sS", "-X", "POST", shlex.quote(str(target_url(api, target.key)))]
     words += ["-H", f'"Authorization: Bearer {key}"', "-H", "'Content-Type: application/json'"]
+    for option, file in (("--cacert", api.tls.ca_file), ("--cert", api.tls.cert_file), ("--key", api.tls.key_file)):
+        words += [option, shlex.quote(str(file))] if file else []
     return " ".join([*words, "-d", shlex.quote(body)])
 
 

@@ -3,7 +3,9 @@
 import asyncio
 import gc
 import json
+import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
@@ -89,7 +91,18 @@ def common(command: Command) -> Command:
     return command
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Commands(click.Group):
+    """A reader who has seen enough (`| head`) is no failure; click would exit with 1, which says something else."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            _drop_stdout()
+            _leave(Exit.OK)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(VERSION, prog_name="plugin-probe")
 def cli() -> None:
     """Finds out first when a Mixpeek plugin breaks."""
@@ -138,11 +151,9 @@ def once(
         write_outputs=not (no_outputs or only),
     )
     done = _run(run_batch(settings, _launch(log_level, log_format), order))
-    if fmt == "json":
-        print_json(done)
-    elif fmt == "table":
-        _print_table(done)
-    _leave(done.code)
+    shown = {"json": print_json, "table": _print_table}
+    printed = fmt == "none" or _printed(lambda: shown[fmt](done))
+    _leave(done.code if printed else Exit.WORKER_FAILED)
 
 
 @cli.command()
@@ -186,8 +197,8 @@ def check(
     target = target or unlisted(settings, key)
     target = target if given is None else replace(target, inputs=given)
     text, code = _run(run_check(settings, _launch(log_level or "error", log_format), target))
-    click.echo(text, nl=False)
-    _leave(code)
+    printed = _printed(lambda: click.echo(text, nl=False))
+    _leave(code if printed else Exit.WORKER_FAILED)
 
 
 @cli.command()
@@ -322,17 +333,55 @@ def _fail(problems: Sequence[str]) -> NoReturn:
     sys.exit(Exit.USAGE)
 
 
-def _leave(code: int) -> None:
-    """Ends the process even where a plugin in the sandbox holds a thread."""
-    with suppress(OSError, ValueError):
+def _printed(write: Callable[[], None]) -> bool:
+    """False when stdout did not take the results; a reader who has seen enough (`| head`) is no failure."""
+    try:
+        if sys.stdout is None:
+            raise OSError("it is closed")
+        write()
         sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_stdout()
+    except OSError as error:
+        _drop_stdout()
+        click.echo(f"can't write the results to stdout: {error.strerror or error}", err=True)
+        return False
+    return True
+
+
+def _drop_stdout() -> None:
+    """What is still buffered goes nowhere, or Python would fail over it at the very end, with a code of its own."""
+    if sys.stdout is not None:
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _leave(code: int) -> NoReturn:
+    """Ends the process; what stdout does not take by now is lost."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):
+        _drop_stdout()
     sys.exit(code)
 
 
 def main() -> None:
-    """The entry point."""
+    """The entry point. What nobody foresaw exits with 3: Python's own 1 would say that a plugin was found sick."""
+    if sys.stderr is None:  # closed: its number must not go to a socket
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     # Start-up makes many objects and no garbage; `assemble` turns the collector on when everything is in place.
     gc.disable()
     # pydantic would look through every installed package for plug-ins of its own.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    cli()
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = Exit.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        code = 128 + signal.SIGINT
+    except Exception:
+        logging.getLogger("plugin_probe").critical("worker.crashed", exc_info=True)  # redacted, once a key was read
+        code = Exit.WORKER_FAILED
+    _leave(code or Exit.OK)

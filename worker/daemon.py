@@ -46,6 +46,7 @@ class Daemon:
         self._board = board
         self._serving = serving
         self._started_at = worker.clock.now()
+        self._launched_with = worker.settings
         self._reloading = asyncio.Lock()
 
     async def run(self) -> None:
@@ -148,8 +149,8 @@ class Daemon:
             return []
 
     def _apply(self, settings: Settings) -> None:
-        worker, before = self._worker, self._worker.settings
-        needs_restart = [name for name in ("api", "outputs") if getattr(settings, name) != getattr(before, name)]
+        worker, running = self._worker, self._launched_with
+        needs_restart = [name for name in ("api", "outputs") if getattr(settings, name) != getattr(running, name)]
         worker.settings = settings
         for target in settings.targets:
             worker.metrics.add(target)

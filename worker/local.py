@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -21,7 +22,7 @@ from worker.sandbox.faults import Faults
 from worker.sandbox.plugins import load_plugins
 from worker.sandbox.sandbox import Sandbox
 from worker.sandbox.targets import targets_yaml
-from worker.settings import Settings
+from worker.settings import OutputSettings, Settings
 
 KEY_NAME = "PLUGIN_PROBE_SANDBOX_KEY"
 DEMO_INTERVAL = "10s"
@@ -34,14 +35,18 @@ def make_sandbox(folders: Sequence[Path], *, namespace: str, api_key: str | None
     return sample_sandbox(namespace=namespace, api_key=api_key, faults=faults)
 
 
-def worker_yaml(url: str, *, rate: str = "20/s", interval: str = "30s", key_name: str = "MIXPEEK_API_KEY") -> str:
+def worker_yaml(
+    url: str, *, rate: str = "20/s", interval: str = "30s", key_name: str = "MIXPEEK_API_KEY", listen: str | None = None
+) -> str:
     """A configuration that fits a sandbox."""
-    settings = {
+    settings: dict[str, object] = {
         "api": {"base_url": url, "api_key_env": key_name},
         "limits": {"rate": rate, "concurrency": 8},
         "schedule": {"interval": interval, "timeout": "10s"},
         "targets_files": ["targets.yaml"],
     }
+    if listen:
+        settings["outputs"] = {"listen": listen}
     return yaml.safe_dump(settings, sort_keys=False)
 
 
@@ -79,13 +84,26 @@ async def demo_settings(folder: Path) -> AsyncIterator[tuple[Settings, Mapping[s
     sandbox = sample_sandbox()
     async with serve(sandbox) as url:
         environ = {**os.environ, KEY_NAME: sandbox.api_key}
-        (folder / "worker.yaml").write_text(worker_yaml(url, interval=DEMO_INTERVAL, key_name=KEY_NAME))
+        worker = worker_yaml(url, interval=DEMO_INTERVAL, key_name=KEY_NAME, listen=_free_address())
+        (folder / "worker.yaml").write_text(worker)
         targets = yaml.safe_dump({"targets": sample_targets(sandbox.namespace)}, sort_keys=False, allow_unicode=True)
         (folder / "targets.yaml").write_text(targets, encoding="utf-8")
         try:
             yield load(folder / "worker.yaml", environ=environ), environ
         finally:
             sandbox.close()
+
+
+def _free_address() -> str | None:
+    """None, the usual one, unless something (a worker in earnest?) listens there already."""
+    usual = OutputSettings()
+    with socket.socket() as asked:
+        asked.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            asked.bind((usual.listen_host, usual.listen_port))
+        except OSError:
+            return f"{usual.listen_host}:0"
+    return None
 
 
 async def run_demo(

@@ -1,6 +1,7 @@
 """The daemon's HTTP surface (SPEC §8). It shows what it is given; nothing here probes or reads a configuration."""
 
 import asyncio
+import json
 import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Protocol
@@ -16,6 +17,8 @@ from worker.web.page import status_page
 #: What blackbox_exporter leaves of the scrape's time-out, for the answer to travel.
 SCRAPE_MARGIN_S = 0.5
 DEFAULT_PROBE_S = 10.0
+#: So many targets of the JSON API are written at a time.
+API_BATCH = 100
 
 #: Nothing on the page loads or sends anything; its only style is inline.
 _SECURITY = {
@@ -48,16 +51,16 @@ def make_app(surface: Surface, *, reload: Reload | None = None, probe: ProbeNow 
     """`reload` and `probe` are there only when they were enabled."""
     app = web.Application()
     app.on_response_prepare.append(_secure)
-    app.router.add_get("/metrics", _Metrics(surface))
+    app.router.add_get("/metrics", _Metrics(surface).answer)
     app.router.add_get("/-/healthy", _healthy)
-    app.router.add_get("/-/ready", _Ready(surface))
-    app.router.add_get("/", _Status(surface))
-    app.router.add_get("/api/v1/targets", _Targets(surface))
-    app.router.add_get("/api/v1/targets/{namespace}/{plugin}", _OneTarget(surface))
+    app.router.add_get("/-/ready", _Ready(surface).answer)
+    app.router.add_get("/", _Status(surface).answer)
+    app.router.add_get("/api/v1/targets", _Targets(surface).answer)
+    app.router.add_get("/api/v1/targets/{namespace}/{plugin}", _OneTarget(surface).answer)
     if reload:
-        app.router.add_post("/-/reload", _Reload(reload))
+        app.router.add_post("/-/reload", _Reload(reload).answer)
     if probe:
-        app.router.add_get("/probe", _Probe(surface, probe))
+        app.router.add_get("/probe", _Probe(surface, probe).answer)
     return app
 
 
@@ -71,12 +74,14 @@ async def _healthy(_request: web.Request) -> web.Response:
 
 
 class _Handler:
+    """Routes get the bound method: an object that is called is deprecated in aiohttp."""
+
     def __init__(self, surface: Surface) -> None:
         self._surface = surface
 
 
 class _Metrics(_Handler):
-    async def __call__(self, request: web.Request) -> web.StreamResponse:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         openmetrics = wants_openmetrics(request.headers.get("Accept"))
         response = web.StreamResponse()
         response.headers["Content-Type"] = content_type(openmetrics=openmetrics)
@@ -85,6 +90,8 @@ class _Metrics(_Handler):
         if squeeze:
             response.headers["Content-Encoding"] = "gzip"
         await response.prepare(request)
+        if request.method == "HEAD":  # aiohttp would send what is written, and the next reply would begin with it
+            return response
         for piece in self._surface.exposition(openmetrics=openmetrics):
             out = squeeze.compress(piece) if squeeze else piece
             if out:
@@ -98,28 +105,41 @@ class _Metrics(_Handler):
 
 def _wants_gzip(request: web.Request) -> bool:
     accepted = request.headers.get("Accept-Encoding", "").lower().replace(" ", "").split(",")
-    return any(coding == "gzip" or (coding.startswith("gzip;q=") and coding != "gzip;q=0") for coding in accepted)
+    return any(coding == "gzip" or (coding.startswith("gzip;q=") and coding[7:].strip("0.")) for coding in accepted)
 
 
 class _Ready(_Handler):
-    async def __call__(self, _request: web.Request) -> web.Response:
+    async def answer(self, _request: web.Request) -> web.Response:
         if self._surface.ready():
             return web.Response(text="ready\n")
         return web.Response(status=503, text="no call has been answered yet\n")
 
 
 class _Status(_Handler):
-    async def __call__(self, _request: web.Request) -> web.Response:
+    async def answer(self, _request: web.Request) -> web.Response:
         return web.Response(text=status_page(self._surface.shown()), content_type="text/html")
 
 
 class _Targets(_Handler):
-    async def __call__(self, _request: web.Request) -> web.Response:
-        return web.json_response({"targets": [shown.as_dict() for shown in self._surface.shown()]})
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.content_type = "application/json"
+        await response.prepare(request)
+        if request.method == "HEAD":
+            return response
+        await response.write(b'{"targets": [')
+        shown, comma = self._surface.shown(), ""
+        for start in range(0, len(shown), API_BATCH):
+            texts = [json.dumps(one.as_dict()) for one in shown[start : start + API_BATCH]]
+            await response.write((comma + ", ".join(texts)).encode())
+            comma = ", "
+            await asyncio.sleep(0)  # probes go on: 5,000 targets at once would hold them up for 100 ms
+        await response.write_eof(b"]}")
+        return response
 
 
 class _OneTarget(_Handler):
-    async def __call__(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.Response:
         key = TargetKey(request.match_info["namespace"], request.match_info["plugin"])
         shown = self._surface.shown_one(key)
         if shown is None:
@@ -131,7 +151,7 @@ class _Reload:
     def __init__(self, reload: Reload) -> None:
         self._reload = reload
 
-    async def __call__(self, _request: web.Request) -> web.Response:
+    async def answer(self, _request: web.Request) -> web.Response:
         problems = await self._reload()
         if problems:
             return web.Response(
@@ -145,7 +165,7 @@ class _Probe(_Handler):
         super().__init__(surface)
         self._probe = probe
 
-    async def __call__(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.Response:
         namespace, _, plugin = request.query.get("target", "").partition("/")
         key = TargetKey(namespace, plugin)
         if self._surface.shown_one(key) is None:

@@ -1,0 +1,145 @@
+"""`check`: one probe explained, and a curl line that works."""
+
+import re
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.commands import KEY, Case, Finished, Together, environment, run, target, together, write_config
+from tests.fakes import make_target
+from tests.servers import Call, answer, refuse, serving
+from worker.check import curl
+from worker.settings import ApiSettings, TlsSettings
+
+pytestmark = pytest.mark.e2e
+
+EXPECT = {
+    "max_latency": "5s",
+    "keys": ["embedding"],
+    "vector": {"path": "embedding", "dimensions": 2, "normalized": True},
+}
+LISTED = [
+    target("up", inputs={"text": "it's $HOME"}, expect=EXPECT),
+    target("wrong", expect={**EXPECT, "vector": {"path": "embedding", "dimensions": 3}}),
+    target("sick"),
+    target("who"),
+]
+CASES: dict[str, Case] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    done: Finished
+    calls: list[Call]
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What stands beside each label."""
+        return {line[:10].strip(): line[10:] for line in self.done.out.splitlines() if re.match(r"[a-z]", line)}
+
+
+def checking(name: str, *arguments: str) -> None:
+    async def checked(folder: Path) -> Seen:
+        async with serving({"sick": refuse(500, "out of memory", X_Request_ID="req_7"), "who": refuse(403)}) as server:
+            write_config(folder, server.url, LISTED, outputs={"textfile": {"path": "probe.prom"}})
+            done = await run("check", "-c", "worker.yaml", *arguments, cwd=folder)
+            assert not (folder / "probe.prom").exists(), "check writes no outputs"
+            return Seen(done, server.calls)
+
+    CASES[name] = checked
+
+
+checking("up", "ns_a", "up")
+checking("wrong", "ns_a", "wrong")
+checking("sick", "ns_a", "sick")
+checking("who", "ns_a", "who")
+checking("other inputs", "ns_a", "up", "--inputs", '{"text": "bonjour"}')
+checking("unlisted", "ns_b", "new", "--inputs", '{"text": "bonjour"}')
+checking("refused", "ns_b", "new")
+checking("no json", "ns_a", "up", "--inputs", "{text}")
+checking("no object", "ns_a", "up", "--inputs", "[1]")
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Together:
+    return together(CASES, tmp_path_factory.mktemp("check"))
+
+
+def test_a_healthy_plugin_is_explained(seen: Together) -> None:
+    result: Seen = seen["up"]
+    facts = result.facts
+    assert result.done.code == 0
+    assert facts["target"] == "ns_a/up"
+    assert facts["reply"].startswith("HTTP 200, ")
+    assert facts["headers"] == "Content-Type: application/json"
+    assert facts["shape"].startswith("{embedding: number[2]}")
+    assert facts["vector"] == "embedding: 2 dimensions, norm 1"
+    assert facts["verdict"] == "up: success, fault: none"
+    for phase in ("dns –", "connect ", "send ", "wait ", "receive "):
+        assert phase in facts["phases"]
+
+
+def test_every_rule_says_what_was_expected_and_found(seen: Together) -> None:
+    rules = [line for line in seen["wrong"].done.out.splitlines() if line.startswith("  ") and "expected" in line]
+    assert any("[shape_mismatch]" in line and "3" in line and "2" in line for line in rules)
+    assert sum("[ok]" in line for line in rules) >= 4
+    assert seen["wrong"].done.code == 1
+
+
+def test_a_sick_plugin_exits_with_1_and_shows_the_reply(seen: Together) -> None:
+    result: Seen = seen["sick"]
+    assert result.done.code == 1
+    assert result.facts["verdict"] == "down: server_error, fault: plugin"
+    assert "request req_7" in result.facts["reply"]
+    assert "out of memory" in result.facts["body"]
+
+
+def test_an_inconclusive_probe_exits_with_4(seen: Together) -> None:
+    assert seen["who"].done.code == 4
+
+
+def test_inputs_can_be_given(seen: Together) -> None:
+    assert [call.json["inputs"] for call in seen["other inputs"].calls] == [{"text": "bonjour"}]
+
+
+def test_a_pair_that_is_not_listed_needs_inputs(seen: Together) -> None:
+    assert seen["unlisted"].done.code == 0
+    assert [(call.namespace, call.plugin) for call in seen["unlisted"].calls] == [("ns_b", "new")]
+    assert seen["refused"].done.code == 2
+    assert "--inputs" in seen["refused"].done.err
+
+
+@pytest.mark.parametrize("name", ["refused", "no json", "no object"])
+def test_bad_usage_sends_nothing(seen: Together, name: str) -> None:
+    result: Seen = seen[name]
+    assert (result.done.code, result.calls, result.done.out) == (2, [], "")
+
+
+@pytest.mark.parametrize("kept", ["in the environment", "in a file"])
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed here")
+async def test_the_curl_line_makes_the_same_call(tmp_path: Path, kept: str) -> None:
+    key_file = tmp_path / "the key"
+    key_file.write_text(f"{KEY}\n")
+    odd = target("p/1", "ns a", inputs={"text": 'it\'s "quoted", $HOME, `id`, \\, ü'}, parameters={"k": [1]})
+    async with serving(default=answer()) as server:
+        write_config(tmp_path, server.url, [odd], key_file=key_file if kept == "in a file" else None)
+        checked = await run("check", "-c", "worker.yaml", "ns a", "p/1", cwd=tmp_path)
+        assert checked.code == 0
+        line = Seen(checked, server.calls).facts["request"]
+        assert KEY not in line
+        curled = await run(line, cwd=tmp_path, command=["bash", "-c"], env=environment())
+    assert curled.json["status"] == "success"
+    ours, theirs = server.calls
+    assert (theirs.method, theirs.path, theirs.json) == (ours.method, ours.path, ours.json)
+    for name in ("authorization", "content-type"):
+        assert theirs.headers[name] == ours.headers[name]
+
+
+def test_the_curl_line_takes_the_certificates_along() -> None:
+    tls = TlsSettings(ca_file=Path("/etc/my ca.pem"), cert_file=Path("/etc/cert.pem"), key_file=Path("/etc/key.pem"))
+    api = ApiSettings(base_url="https://mixpeek.example.com", api_key_env="KEY", tls=tls)
+    line = curl(api, make_target())
+    assert "--cacert '/etc/my ca.pem' --cert /etc/cert.pem --key /etc/key.pem" in line
+    assert "--cacert" not in curl(replace(api, tls=TlsSettings()), make_target())

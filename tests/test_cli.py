@@ -1,0 +1,118 @@
+"""What the command line takes, and how it refuses the rest."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from worker.cli import Duration, FailOnType, ReportType, cli, main
+from worker.core.outcome import Outcome
+
+
+def convert(kind: click.ParamType[Any], text: str) -> Any:
+    return kind.convert(text, None, None)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("250ms", 0.25), ("3m", 180.0), ("1h", 3600.0), ("90", 90.0)])
+def test_durations_are_written_as_in_the_configuration(text: str, seconds: float) -> None:
+    assert convert(Duration(), text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "0", "-5s", "5 lightyears", "nan", "inf"])
+def test_other_durations_are_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        convert(Duration(), text)
+
+
+def test_reports_are_a_kind_and_a_path() -> None:
+    assert convert(ReportType(), "junit=out/a=b.xml") == ("junit", Path("out/a=b.xml"))
+
+
+@pytest.mark.parametrize("text", ["html=x", "json", "json=", "=x", ""])
+def test_other_reports_are_refused_with_those_that_there_are(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="use json=PATH, junit=PATH, markdown=PATH"):
+        convert(ReportType(), text)
+
+
+def test_fail_on_takes_verdicts_and_outcomes() -> None:
+    found = convert(FailOnType(), "slow, server_error").outcomes
+    assert found == {Outcome.SLOW, Outcome.SERVER_ERROR}
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [("dwn", "did you mean down"), ("time_out", "did you mean timeout"), ("never,down", "never"), ("", "use ")],
+)
+def test_a_wrong_word_of_fail_on_is_answered_with_the_nearest(text: str, hint: str) -> None:
+    with pytest.raises(click.BadParameter, match=hint):
+        convert(FailOnType(), text)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["once", "--deadline", "0"],
+        ["once", "--period", "-1s"],
+        ["once", "--format", "xml"],
+        ["once", "--report", "html=x"],
+        ["once", "--fail-on", "dwn"],
+        ["once", "--log-level", "loud"],
+        ["once", "extra"],
+        ["check", "ns_a"],
+        ["check", "ns_a", "p", "--inputs", "[]"],
+        ["check", "ns_a", "p", "--inputs", "{"],
+        ["sandbox", "no/such/folder"],
+        ["sandbox", "--port", "70000"],
+        ["run", "--enable-everything"],
+        ["unknown"],
+    ],
+    ids=" ".join,
+)
+def test_bad_usage_exits_with_2_and_prints_no_result(arguments: list[str]) -> None:
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert "Error: " in done.stderr
+
+
+def test_schema_needs_no_configuration() -> None:
+    done = CliRunner().invoke(cli, ["schema", "-c", "no/such.yaml"])
+    assert done.exit_code == 0
+    assert "$defs" in json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("command", ["once", "run", "check", "validate", "schema", "sandbox", "demo"])
+def test_every_command_takes_the_common_options(command: str) -> None:
+    page = CliRunner().invoke(cli, [command, "--help"]).stdout
+    for option in ("--config", "--log-level", "--log-format", "--help"):
+        assert option in page
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        pytest.param(KeyboardInterrupt(), 130, id="an interrupt"),
+        pytest.param(RuntimeError("a bug"), 3, id="a bug"),
+        pytest.param(click.UsageError("wrong"), 2, id="bad usage"),
+        pytest.param(BrokenPipeError(), 0, id="a reader who left"),
+    ],
+)
+def test_what_ends_a_command_decides_its_exit_code(
+    raised: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    @click.command(name="ends")
+    def ends() -> None:
+        raise raised
+
+    cli.add_command(ends)
+    monkeypatch.setattr("sys.argv", ["plugin-probe", "ends"])
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main()
+    finally:
+        del cli.commands["ends"]
+    assert ended.value.code == code
+    assert ("worker.crashed" in caplog.text) is (code == 3)

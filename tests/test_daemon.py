@@ -1,0 +1,136 @@
+"""The daemon's judgement of readiness and freshness, over a worker that never calls anybody."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.fakes import EPOCH_S, FixedClock, exchange, make_result, make_target
+from worker.app import Launch, Worker
+from worker.core.target import Target
+from worker.core.track import Recorded, Track, advance
+from worker.daemon import FRESH_S, READY_S, Daemon, Serving, _stamps
+from worker.mixpeek.client import Client
+from worker.mixpeek.credentials import Credentials
+from worker.settings import ApiSettings, ConfigError, Settings
+from worker.sinks.log import LogSink
+from worker.sinks.metrics import Metrics
+from worker.web.board import Board
+
+TARGET = make_target()
+
+
+class Case:
+    """A daemon whose parts a test can reach."""
+
+    def __init__(self, *targets: Target) -> None:
+        api = ApiSettings(base_url="http://127.0.0.1:1", api_key_env="KEY")
+        self.settings = Settings(api=api, template=TARGET, targets=targets or (TARGET,))
+        self.clock, self.board, self.metrics = FixedClock(), Board(), Metrics(version="0")
+        credentials = Credentials(api, {"KEY": "sk_0123456789"}, clock=self.clock)
+        self.worker = Worker(
+            self.settings,
+            Launch(environ={}),
+            credentials,
+            Client(api, credentials, clock=self.clock),
+            log=LogSink(),
+            metrics=self.metrics,
+            clock=self.clock,
+            extra={"board": self.board},
+        )
+        for target in self.settings.targets:
+            self.metrics.add(target)
+        self.loaded: Settings | ConfigError = self.settings
+        self.worker.engine.replace_targets(self.settings.targets)
+        self.daemon = Daemon(self.worker, self.board, Serving(load=self.load))
+
+    def load(self) -> Settings:
+        if isinstance(self.loaded, ConfigError):
+            raise self.loaded
+        return self.loaded
+
+    def answered(self, at: float) -> None:
+        result = make_result(exchange(at=at), TARGET)
+        track, changes = advance(Track(), result)
+        self.board.record(Recorded(result=result, track=track, changes=changes))
+
+    def exposition(self) -> str:
+        return b"".join(self.daemon.exposition(openmetrics=False)).decode()
+
+
+async def test_it_is_ready_with_the_first_answer_or_after_a_minute() -> None:
+    case = Case()
+    assert not case.daemon.ready()
+    case.clock.at = READY_S - 1
+    assert not case.daemon.ready()
+    case.clock.at = READY_S
+    assert case.daemon.ready(), "an outage of theirs must not keep us out of service"
+    case.clock.at = 0
+    case.answered(EPOCH_S)
+    assert case.daemon.ready()
+
+
+async def test_a_fresh_result_answers_a_probe_and_an_old_one_does_not() -> None:
+    case = Case()
+    case.answered(EPOCH_S)
+    case.clock.at = FRESH_S - 0.1
+    assert await case.daemon._probe(TARGET.key, 0.01)
+    case.clock.at = FRESH_S
+    assert not await case.daemon._probe(TARGET.key, 0.01), "nothing runs here, so no new result can come in time"
+
+
+async def test_a_target_that_is_not_listed_is_not_shown() -> None:
+    case = Case()
+    assert case.daemon.shown_one(make_target("other").key) is None
+    (shown,) = case.daemon.shown()
+    assert (shown.target, shown.row) == (TARGET, None)
+    assert shown.next_due_in_s is not None
+    assert 0 <= shown.next_due_in_s <= TARGET.interval_s
+
+
+async def test_a_reload_takes_targets_in_and_out() -> None:
+    case = Case(TARGET, make_target("leaves"))
+    case.loaded = replace(case.settings, targets=(TARGET, make_target("comes")))
+    assert await case.daemon.reload() == []
+    text = case.exposition()
+    assert 'plugin="comes"' in text
+    assert 'plugin="leaves"' not in text
+    assert "plugin_probe_config_last_reload_successful 1.0" in text
+    assert "plugin_probe_targets 2.0" in text
+
+
+async def test_a_rejected_reload_changes_nothing() -> None:
+    case = Case()
+    case.loaded = ConfigError(["worker.yaml:1:1: limits: wrong"])
+    assert await case.daemon.reload() == ["worker.yaml:1:1: limits: wrong"]
+    assert case.worker.settings is case.settings
+    assert "plugin_probe_config_last_reload_successful 0.0" in case.exposition()
+
+
+async def test_what_a_reload_cannot_change_is_told_until_it_is_changed_back(capsys: pytest.CaptureFixture[str]) -> None:
+    case = Case()
+    case.loaded = replace(case.settings, api=replace(case.settings.api, base_url="http://127.0.0.1:2"))
+    for _ in range(2):
+        await case.daemon.reload()
+        assert "api" in capsys.readouterr().out
+    case.loaded = case.settings
+    await case.daemon.reload()
+    assert "needs_restart=['api']" not in capsys.readouterr().out
+
+
+async def test_reloads_wait_for_one_another() -> None:
+    case = Case()
+    assert await asyncio.gather(*(case.daemon.reload() for _ in range(5))) == [[]] * 5
+
+
+def test_a_file_s_stamp_changes_when_its_link_is_moved(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).write_text("same")
+    link = tmp_path / "link"
+    missing = _stamps((link,))
+    link.symlink_to("one")
+    first = _stamps((link,))
+    link.unlink()
+    link.symlink_to("two")
+    assert len({tuple(stamps.items()) for stamps in (missing, first, _stamps((link,)))}) == 3
