@@ -8,8 +8,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from worker.cli import Duration, FailOnType, ReportType, cli, main
+from worker.cli import cli, main
 from worker.core.outcome import Outcome
+from worker.options import Duration, FailOnType, ReportType
 
 
 def convert(kind: click.ParamType[Any], text: str) -> Any:

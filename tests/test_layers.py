@@ -34,6 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("worker.app",),
     ("worker.check", "worker.batch", "worker.daemon"),
     ("worker.local",),
+    ("worker.options", "worker.ending"),
     ("worker.cli",),
     ("worker.__main__",),
 )
@@ -55,10 +56,9 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "pydantic_core": ("worker.config", "worker.mixpeek", "worker.sandbox"),
     "yaml": ("worker.config", "worker.sandbox"),
     "jsonschema_rs": ("worker.config",),
-    "click": ("worker.cli",),
+    "click": ("worker.cli", "worker.options", "worker.ending"),
     "rich": ("worker.sinks.table",),
     "jinja2": ("worker.web",),
-    "watchfiles": ("worker.app", "worker.web"),
 }
 
 #: What a pure module has no use for, standard library or not.

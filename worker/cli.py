@@ -7,14 +7,15 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast
 
 import click
 
 from worker.core.exits import Exit, FailOn
+from worker.ending import drop_stdout, leave, printed
+from worker.options import Duration, FailOnType, ReportType, common
 from worker.settings import ConfigError, Settings
 from worker.version import VERSION
 
@@ -22,73 +23,7 @@ if TYPE_CHECKING:
     from worker.app import Launch
     from worker.batch import Done
 
-CONFIG_VARIABLE = "PLUGIN_PROBE_CONFIG"
-LEVELS = ["debug", "info", "warning", "error"]
-REPORTS = ("json", "junit", "markdown")
-
 T = TypeVar("T")
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-class Duration(click.ParamType[float]):
-    """250ms, 30s, 5m, 1h, or seconds; a float of seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        from worker.config.units import parse_duration
-
-        try:
-            return parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class FailOnType(click.ParamType[FailOn]):
-    """down, unknown, an outcome, several with commas, or never."""
-
-    name = "list"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> FailOn:
-        try:
-            return value if isinstance(value, FailOn) else FailOn.parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class ReportType(click.ParamType[tuple[str, Path]]):
-    """junit=PATH, markdown=PATH or json=PATH."""
-
-    name = "kind=path"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Path]:
-        kind, equals, path = value.partition("=")
-        if kind not in REPORTS or not equals or not path:
-            self.fail(f"{value!r} is no report: use {', '.join(f'{known}=PATH' for known in REPORTS)}", param, ctx)
-        return kind, Path(path)
-
-
-def common(command: Command) -> Command:
-    """What every command takes."""
-    options = [
-        click.option(
-            "-c",
-            "--config",
-            type=click.Path(path_type=Path),
-            default=lambda: os.environ.get(CONFIG_VARIABLE) or "config/worker.yaml",
-            show_default=f"${CONFIG_VARIABLE}, then config/worker.yaml",
-            help="The worker's configuration.",
-        ),
-        click.option("--log-level", type=click.Choice(LEVELS), help="Least level that is logged."),
-        click.option(
-            "--log-format",
-            type=click.Choice(["json", "console"]),
-            help="Default: console on a terminal, else json.",
-        ),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
 
 
 class Commands(click.Group):
@@ -98,8 +33,8 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            _drop_stdout()
-            _leave(Exit.OK)
+            drop_stdout()
+            leave(Exit.OK)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -150,10 +85,12 @@ def once(
         reports=reports,
         write_outputs=not (no_outputs or only),
     )
-    done = _run(run_batch(settings, _launch(log_level, log_format), order))
+    # on a terminal the table tells what failed: the same again as log lines would only hide it
+    quiet = "error" if fmt == "table" and sys.stderr.isatty() else None
+    done = _run(run_batch(settings, _launch(log_level or quiet, log_format), order))
     shown = {"json": print_json, "table": _print_table}
-    printed = fmt == "none" or _printed(lambda: shown[fmt](done))
-    _leave(done.code if printed else Exit.WORKER_FAILED)
+    taken = fmt == "none" or printed(lambda: shown[fmt](done))
+    leave(done.code if taken else Exit.WORKER_FAILED)
 
 
 @cli.command()
@@ -169,7 +106,6 @@ def run(config: Path, log_level: str | None, log_format: str | None, enable_relo
         load=lambda: _read(config),
         enable_reload=enable_reload,
         enable_probe=enable_probe,
-        announce=lambda url: click.echo(f"plugin-probe: serving {url}", err=True),
     )
     _run(run_daemon(settings, _launch(log_level, log_format), serving))
 
@@ -197,8 +133,8 @@ def check(
     target = target or unlisted(settings, key)
     target = target if given is None else replace(target, inputs=given)
     text, code = _run(run_check(settings, _launch(log_level or "error", log_format), target))
-    printed = _printed(lambda: click.echo(text, nl=False))
-    _leave(code if printed else Exit.WORKER_FAILED)
+    taken = printed(lambda: click.echo(text, nl=False))
+    leave(code if taken else Exit.WORKER_FAILED)
 
 
 @cli.command()
@@ -213,8 +149,9 @@ def validate(config: Path, log_level: str | None, log_format: str | None, resolv
         click.echo(f"warning: {warning}", err=True)
     if resolved:
         from worker.config.resolved import resolved as show
+        from worker.mixpeek.credentials import Credentials
 
-        click.echo(show(settings), nl=False)
+        click.echo(Credentials(settings.api, os.environ).redact(show(settings)), nl=False)
     else:
         click.echo(f"{config}: {len(settings.targets)} targets, no problem")
 
@@ -261,7 +198,7 @@ def sandbox(
         _run(run_sandbox(made, port=port, show=click.echo))
     except OSError as error:
         _fail([f"can't listen on port {port}: {error.strerror}; choose another with --port"])
-    _leave(Exit.OK)
+    leave(Exit.OK)
 
 
 @cli.command()
@@ -279,7 +216,7 @@ def demo(config: Path, log_level: str | None, log_format: str | None, keep: bool
         _fail([str(error)])
     for surprise in surprises:
         click.echo(surprise, err=True)
-    _leave(Exit.FOUND if surprises else Exit.OK)
+    leave(Exit.FOUND if surprises else Exit.OK)
 
 
 def _json_object(text: str | None) -> dict[str, Any] | None:
@@ -333,39 +270,6 @@ def _fail(problems: Sequence[str]) -> NoReturn:
     sys.exit(Exit.USAGE)
 
 
-def _printed(write: Callable[[], None]) -> bool:
-    """False when stdout did not take the results; a reader who has seen enough (`| head`) is no failure."""
-    try:
-        if sys.stdout is None:
-            raise OSError("it is closed")
-        write()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _drop_stdout()
-    except OSError as error:
-        _drop_stdout()
-        click.echo(f"can't write the results to stdout: {error.strerror or error}", err=True)
-        return False
-    return True
-
-
-def _drop_stdout() -> None:
-    """What is still buffered goes nowhere, or Python would fail over it at the very end, with a code of its own."""
-    if sys.stdout is not None:
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _leave(code: int) -> NoReturn:
-    """Ends the process; what stdout does not take by now is lost."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except (OSError, ValueError):
-        _drop_stdout()
-    sys.exit(code)
-
-
 def main() -> None:
     """The entry point. What nobody foresaw exits with 3: Python's own 1 would say that a plugin was found sick."""
     if sys.stderr is None:  # closed: its number must not go to a socket
@@ -384,4 +288,4 @@ def main() -> None:
     except Exception:
         logging.getLogger("plugin_probe").critical("worker.crashed", exc_info=True)  # redacted, once a key was read
         code = Exit.WORKER_FAILED
-    _leave(code or Exit.OK)
+    leave(code or Exit.OK)

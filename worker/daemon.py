@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiohttp import web
-
 from worker.app import Launch, Worker, assemble, stop_signals, terms
 from worker.core.target import TargetKey
 from worker.limits import HardCap
 from worker.settings import ConfigError, Settings
 from worker.web.board import Board, Shown
-from worker.web.server import make_app
+from worker.web.listen import CannotListenError, listening
+from worker.web.server import Application, make_app
 
 #: How often the configuration's files are looked at. Looking works where notification does not: network file systems,
 #: bind mounts, the links that Kubernetes swaps under a mounted ConfigMap.
@@ -35,7 +34,7 @@ class Serving:
     load: Callable[[], Settings]
     enable_reload: bool = False
     enable_probe: bool = False
-    announce: Callable[[str], None] = lambda _url: None
+    announce: Callable[[str], None] | None = None
 
 
 class Daemon:
@@ -47,22 +46,23 @@ class Daemon:
         self._serving = serving
         self._started_at = worker.clock.now()
         self._launched_with = worker.settings
+        self._watched = worker.settings.watched_files
         self._reloading = asyncio.Lock()
 
     async def run(self) -> None:
         """Until the first signal; the web server answers to the end of the grace."""
-        worker = self._worker
-        worker.log.event("run.started", targets=len(worker.settings.targets))
+        worker, outputs = self._worker, self._worker.settings.outputs
         self._note_reload(accepted=True)
-        runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
         try:
-            url = await _listen(runner, worker.settings)
-            self._serving.announce(url)
-            await self._engine_and_side_tasks()
-        finally:
-            await runner.cleanup()
-        worker.write_textfile()
+            async with listening(self._app(), outputs.listen_host, outputs.listen_port) as url:
+                worker.log.event("run.started", targets=len(worker.settings.targets), url=url)
+                if self._serving.announce:
+                    self._serving.announce(url)
+                await self._engine_and_side_tasks()
+        except CannotListenError as error:
+            where = f"{outputs.listen_host}:{outputs.listen_port}"
+            raise ConfigError([f"outputs.listen: can't listen on {where}: {error}"]) from error
+        self._write_textfile()
         worker.log.event("run.finished", outcomes=_outcomes(worker))
 
     async def _engine_and_side_tasks(self) -> None:
@@ -87,12 +87,8 @@ class Daemon:
     # What it shows --------------------------------------------------------------------------------------------------
 
     def exposition(self, *, openmetrics: bool) -> Iterator[bytes]:
-        worker = self._worker
-        own, heartbeat_at = worker.metrics.own, worker.engine.heartbeat_at
-        own.run_interval.set(worker.settings.schedule.interval_s)
-        if heartbeat_at is not None:
-            own.last_run.set(heartbeat_at)
-        return worker.exposition(openmetrics=openmetrics)
+        self._note_heartbeat()
+        return self._worker.exposition(openmetrics=openmetrics)
 
     def ready(self) -> bool:
         waited_s = self._worker.clock.now() - self._started_at
@@ -125,7 +121,7 @@ class Daemon:
             return False
         return True
 
-    def _app(self) -> web.Application:
+    def _app(self) -> Application:
         serving = self._serving
         return make_app(
             self,
@@ -141,9 +137,11 @@ class Daemon:
             try:
                 settings = await asyncio.to_thread(self._serving.load)
             except ConfigError as error:
+                self._watched = tuple(dict.fromkeys([*self._worker.settings.watched_files, *error.files]))
                 self._note_reload(accepted=False)
                 self._worker.log.event("config.rejected", level="error", problems=error.problems)
                 return error.problems
+            self._watched = settings.watched_files
             self._apply(settings)
             self._note_reload(accepted=True)
             return []
@@ -166,23 +164,34 @@ class Daemon:
 
     async def _watch(self, asked: asyncio.Event) -> None:
         """Reloads when a file of the configuration changes, and on SIGHUP."""
-        seen = _stamps(self._worker.settings.watched_files)
+        seen = _stamps(self._watched)
         while True:
             try:
                 async with asyncio.timeout(WATCH_S):
                     await asked.wait()
             except TimeoutError:
                 pass
-            now = _stamps(self._worker.settings.watched_files)
+            now = _stamps(self._watched)
             if asked.is_set() or now != seen:
                 asked.clear()
                 await self.reload()
-                seen = _stamps(self._worker.settings.watched_files)
+                # what was written while it was read has another stamp than `now`, and is read again
+                seen = _stamps(self._watched) | {path: stamp for path, stamp in now.items() if path in self._watched}
+
+    def _note_heartbeat(self) -> None:
+        own, heartbeat_at = self._worker.metrics.own, self._worker.engine.heartbeat_at
+        own.run_interval.set(self._worker.settings.schedule.interval_s)
+        if heartbeat_at is not None:
+            own.last_run.set(heartbeat_at)
+
+    def _write_textfile(self) -> None:
+        self._note_heartbeat()
+        self._worker.write_textfile()
 
     async def _write_textfiles(self) -> None:
         while True:
             await asyncio.sleep(TEXTFILE_S)
-            self._worker.write_textfile()
+            self._write_textfile()
 
     async def _render(self) -> None:
         """Renders what has changed in slices, so that a scrape finds it done and no probe waits for it."""
@@ -197,18 +206,6 @@ async def run_daemon(settings: Settings, launch: Launch, serving: Serving) -> No
     board = Board()
     async with assemble(settings, launch, targets=settings.targets, extra={"board": board}) as worker:
         await Daemon(worker, board, serving).run()
-
-
-async def _listen(runner: web.AppRunner, settings: Settings) -> str:
-    host, port = settings.outputs.listen_host, settings.outputs.listen_port
-    site = web.TCPSite(runner, host or None, port)
-    try:
-        await site.start()
-    except OSError as error:
-        raise ConfigError([f"outputs.listen: can't listen on {host}:{port}: {error.strerror or error}"]) from error
-    bound = runner.addresses[0]
-    shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
-    return f"http://{shown}:{bound[1]}"
 
 
 def _stamps(paths: tuple[Path, ...]) -> dict[Path, object]:

@@ -10,8 +10,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import yaml
-
 from worker.app import Launch
 from worker.batch import Done, Order, run_batch
 from worker.config.load import load
@@ -19,9 +17,9 @@ from worker.daemon import Serving, run_daemon
 from worker.sandbox.app import serve
 from worker.sandbox.catalogue import SAMPLES, sample_sandbox, sample_targets
 from worker.sandbox.faults import Faults
+from worker.sandbox.handout import as_yaml, introduction, worker_yaml
 from worker.sandbox.plugins import load_plugins
 from worker.sandbox.sandbox import Sandbox
-from worker.sandbox.targets import targets_yaml
 from worker.settings import OutputSettings, Settings
 
 KEY_NAME = "PLUGIN_PROBE_SANDBOX_KEY"
@@ -35,21 +33,6 @@ def make_sandbox(folders: Sequence[Path], *, namespace: str, api_key: str | None
     return sample_sandbox(namespace=namespace, api_key=api_key, faults=faults)
 
 
-def worker_yaml(
-    url: str, *, rate: str = "20/s", interval: str = "30s", key_name: str = "MIXPEEK_API_KEY", listen: str | None = None
-) -> str:
-    """A configuration that fits a sandbox."""
-    settings: dict[str, object] = {
-        "api": {"base_url": url, "api_key_env": key_name},
-        "limits": {"rate": rate, "concurrency": 8},
-        "schedule": {"interval": interval, "timeout": "10s"},
-        "targets_files": ["targets.yaml"],
-    }
-    if listen:
-        settings["outputs"] = {"listen": listen}
-    return yaml.safe_dump(settings, sort_keys=False)
-
-
 async def run_sandbox(sandbox: Sandbox, *, port: int, show: Callable[[str], None]) -> None:
     """Serves until SIGTERM or SIGINT; `show` gets the URL, the key and the files to use."""
     stopped = asyncio.Event()
@@ -58,24 +41,10 @@ async def run_sandbox(sandbox: Sandbox, *, port: int, show: Callable[[str], None
         loop.add_signal_handler(number, stopped.set)
     try:
         async with serve(sandbox, port=port) as url:
-            show(_introduction(sandbox, url))
+            show(introduction(sandbox, url))
             await stopped.wait()
     finally:
         sandbox.close()
-
-
-def _introduction(sandbox: Sandbox, url: str) -> str:
-    targets = targets_yaml(sandbox)
-    return f"""\
-# The sandbox serves the Mixpeek plugin API at {url} (this machine only).
-# It runs the plugins' own code. Stop it with Ctrl-C.
-# To probe it, put the two files below into a folder and, in another terminal:
-#   export MIXPEEK_API_KEY={sandbox.api_key}
-#   plugin-probe once -c worker.yaml
-# ---------------------------------------------------------------- worker.yaml
-{worker_yaml(url)}
-# --------------------------------------------------------------- targets.yaml
-{targets}"""
 
 
 @asynccontextmanager
@@ -86,8 +55,8 @@ async def demo_settings(folder: Path) -> AsyncIterator[tuple[Settings, Mapping[s
         environ = {**os.environ, KEY_NAME: sandbox.api_key}
         worker = worker_yaml(url, interval=DEMO_INTERVAL, key_name=KEY_NAME, listen=_free_address())
         (folder / "worker.yaml").write_text(worker)
-        targets = yaml.safe_dump({"targets": sample_targets(sandbox.namespace)}, sort_keys=False, allow_unicode=True)
-        (folder / "targets.yaml").write_text(targets, encoding="utf-8")
+        targets = {"targets": sample_targets(sandbox.namespace)}
+        (folder / "targets.yaml").write_text(as_yaml(targets), encoding="utf-8")
         try:
             yield load(folder / "worker.yaml", environ=environ), environ
         finally:

@@ -8,11 +8,15 @@ from worker.version import VERSION
 
 
 class ConfigError(Exception):
-    """The user erred: `problems` holds every one, each a line `file:line:column: path: message`. Nothing was sent."""
+    """The user erred: `problems` holds every one, each a line `file:line:column: path: message`. Nothing was sent.
 
-    def __init__(self, problems: list[str]) -> None:
+    `files` are those that were read, for whoever waits until they are mended.
+    """
+
+    def __init__(self, problems: list[str], files: tuple[Path, ...] = ()) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+        self.files = files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,6 +78,11 @@ class Started:
 
     async def url(self) -> str:
         """Where the daemon says that it serves."""
+        url: str = (await self.event("run.started"))["url"]
+        return url
+
+    async def page(self) -> str:
+        """Where `demo --serve` says that its status page is."""
         return (await self.line("plugin-probe: ")).split()[-1]
 
     async def finish(self, within_s: float = PATIENCE_S) -> Finished:

@@ -138,7 +138,7 @@ async def test_the_demo_gives_every_sample_the_outcome_that_it_was_made_for(tmp_
 
 async def test_the_demo_goes_on_with_its_status_page_until_it_is_stopped(tmp_path: Path) -> None:
     async with started("demo", "--serve", cwd=tmp_path) as process:
-        url = await process.url()
+        url = await process.page()
         async with aiohttp.ClientSession(url) as session:
 
             async def page() -> str:
@@ -155,6 +155,6 @@ async def test_the_demo_goes_on_with_its_status_page_until_it_is_stopped(tmp_pat
 
 async def test_two_demos_stand_beside_each_other(tmp_path: Path) -> None:
     async with started("demo", "--serve", cwd=tmp_path) as one:
-        first = await one.url()
+        first = await one.page()
         async with started("demo", "--serve", cwd=tmp_path) as other:
-            assert await other.url() != first
+            assert await other.page() != first

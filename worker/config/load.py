@@ -26,10 +26,8 @@ def load(path: Path, *, environ: Mapping[str, str]) -> Settings:
     with _collector_paused():
         for file in files:
             targets.add_file(file)
-    raise_all(problems)
-    globbed = any(glob.has_magic(pattern) for pattern in sections.targets_files)
-    folders = {file.path.parent for file in files} if globbed else set()
-    watched = [path, *(file.path for file in files), *sorted(folders)]
+    watched = _watched(path, files, sections.targets_files)
+    raise_all(problems, files=watched, secret=environ.get(api.api_key_env or "", ""))
     return Settings(
         api=api,
         template=template,
@@ -38,8 +36,15 @@ def load(path: Path, *, environ: Mapping[str, str]) -> Settings:
         confirm=sections.confirm(),
         outputs=sections.outputs(),
         targets=tuple(targets.targets),
-        watched_files=tuple(watched),
+        watched_files=watched,
     )
+
+
+def _watched(path: Path, files: list[Source], patterns: list[str]) -> tuple[Path, ...]:
+    """What was read, and the folders in which a glob would find more."""
+    globbed = any(glob.has_magic(pattern) for pattern in patterns)
+    folders = {file.path.parent for file in files} if globbed else set()
+    return path, *(file.path for file in files), *sorted(folders)
 
 
 def _read_worker_file(path: Path) -> Source:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -14,6 +15,8 @@ from worker.config.units import shown
 from worker.settings import ConfigError
 
 MAX_LINES = 100
+#: A shorter one is likely to be part of other words.
+SHORTEST_SECRET = 4
 
 _SECRET_KEYS = frozenset({
     "api_key", "apikey", "api-key", "key", "token", "api_token", "access_token", "bearer", "authorization",
@@ -129,23 +132,28 @@ def _model_in(annotation: Any) -> type[Keys] | None:
     return next((model for model in map(_model_in, get_args(annotation)) if model), None)
 
 
-def raise_all(problems: list[Problem]) -> None:
-    """Raises ConfigError if there are any: file by file, from top to bottom."""
+def raise_all(problems: list[Problem], *, files: tuple[Path, ...] = (), secret: str = "") -> None:
+    """Raises ConfigError if there are any: file by file, from top to bottom.
+
+    `secret` appears in none of them, though a ${VAR} in the wrong place may have put it there.
+    """
     if not problems:
         return
     told = problems[:MAX_LINES]
-    files = _Positions(told)
+    positions = _Positions(told)
     order = {source: number for number, source in enumerate(dict.fromkeys(p.source.path for p in problems))}
     rows = []
     for problem in told:
-        position = problem.position or files(problem.source, problem.place, problem.on_key)
-        first = problem.first and (problem.first[0].name, files(*problem.first, True))
+        position = problem.position or positions(problem.source, problem.place, problem.on_key)
+        first = problem.first and (problem.first[0].name, positions(*problem.first, True))
         rows.append((order[problem.source.path], position, _line(problem, position, first)))
     # Stable, so problems at one position stay in the order in which they were found.
     lines = [line for _, _, line in sorted(rows, key=lambda row: row[:2])]
     if len(problems) > MAX_LINES:
         lines.append(f"… and {len(problems) - MAX_LINES} more")
-    raise ConfigError(lines)
+    if len(secret) >= SHORTEST_SECRET:
+        lines = [line.replace(secret, "[REDACTED]") for line in lines]
+    raise ConfigError(lines, files)
 
 
 def _line(problem: Problem, position: Position, first: tuple[str, Position] | None) -> str:

@@ -29,6 +29,9 @@ _SECURITY = {
 }
 
 
+Application = web.Application
+
+
 class Surface(Protocol):
     """What the web server shows."""
 
@@ -47,9 +50,9 @@ Reload = Callable[[], Awaitable[list[str]]]
 ProbeNow = Callable[[TargetKey, float], Awaitable[bool]]
 
 
-def make_app(surface: Surface, *, reload: Reload | None = None, probe: ProbeNow | None = None) -> web.Application:
+def make_app(surface: Surface, *, reload: Reload | None = None, probe: ProbeNow | None = None) -> Application:
     """`reload` and `probe` are there only when they were enabled."""
-    app = web.Application()
+    app = Application()
     app.on_response_prepare.append(_secure)
     app.router.add_get("/metrics", _Metrics(surface).answer)
     app.router.add_get("/-/healthy", _healthy)

@@ -1,0 +1,81 @@
+"""What the commands take: kinds of values, and the options that all of them have."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from worker.core.exits import FailOn
+
+CONFIG_VARIABLE = "PLUGIN_PROBE_CONFIG"
+LEVELS = ["debug", "info", "warning", "error"]
+REPORTS = ("json", "junit", "markdown")
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Duration(click.ParamType[float]):
+    """250ms, 30s, 5m, 1h, or seconds; a float of seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        from worker.config.units import parse_duration
+
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class FailOnType(click.ParamType[FailOn]):
+    """down, unknown, an outcome, several with commas, or never."""
+
+    name = "list"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> FailOn:
+        try:
+            return value if isinstance(value, FailOn) else FailOn.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class ReportType(click.ParamType[tuple[str, Path]]):
+    """junit=PATH, markdown=PATH or json=PATH."""
+
+    name = "kind=path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Path]:
+        kind, equals, path = value.partition("=")
+        if kind not in REPORTS or not equals or not path:
+            self.fail(f"{value!r} is no report: use {', '.join(f'{known}=PATH' for known in REPORTS)}", param, ctx)
+        return kind, Path(path)
+
+
+def common(command: Command) -> Command:
+    """What every command takes."""
+    options = [
+        click.option(
+            "-c",
+            "--config",
+            type=click.Path(path_type=Path),
+            default=lambda: os.environ.get(CONFIG_VARIABLE) or "config/worker.yaml",
+            show_default=f"${CONFIG_VARIABLE}, then config/worker.yaml",
+            help="The worker's configuration.",
+        ),
+        click.option(
+            "--log-level",
+            type=click.Choice(LEVELS),
+            help="Least level that is logged.  [default: info; error where a table on a terminal tells the same]",
+        ),
+        click.option(
+            "--log-format",
+            type=click.Choice(["json", "console"]),
+            help="Default: console on a terminal, else json.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
