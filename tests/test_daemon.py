@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import EPOCH_S, FixedClock, exchange, make_result, make_target
-from worker.app import Launch, Worker
+from worker.app import Connection, Launch, Secrets, Worker
 from worker.core.target import Target
 from worker.core.track import Recorded, Track, advance
 from worker.daemon import FRESH_S, READY_S, Daemon, Serving, _stamps
 from worker.mixpeek.client import Client
 from worker.mixpeek.credentials import Credentials
-from worker.settings import ApiSettings, ConfigError, Settings
+from worker.settings import ApiSettings, ConfigError, OutputSettings, Settings, TlsSettings
 from worker.sinks.log import LogSink
 from worker.sinks.metrics import Metrics
 from worker.web.board import Board
@@ -28,12 +28,12 @@ class Case:
         api = ApiSettings(base_url="http://127.0.0.1:1", api_key_env="KEY")
         self.settings = Settings(api=api, template=TARGET, targets=targets or (TARGET,))
         self.clock, self.board, self.metrics = FixedClock(), Board(), Metrics(version="0")
-        credentials = Credentials(api, {"KEY": "sk_0123456789"}, clock=self.clock)
         self.worker = Worker(
             self.settings,
             Launch(environ={}),
-            credentials,
-            Client(api, credentials, clock=self.clock),
+            self.connection(api),
+            self.connect,
+            secrets=Secrets(),
             log=LogSink(),
             metrics=self.metrics,
             clock=self.clock,
@@ -44,6 +44,15 @@ class Case:
         self.loaded: Settings | ConfigError = self.settings
         self.worker.engine.replace_targets(self.settings.targets)
         self.daemon = Daemon(self.worker, self.board, Serving(load=self.load))
+
+    def connection(self, api: ApiSettings) -> Connection:
+        credentials = Credentials(api, {"KEY": "sk_0123456789"}, clock=self.clock)
+        return Client(api, credentials, clock=self.clock), credentials
+
+    async def connect(self, api: ApiSettings) -> Connection:
+        if api.tls.ca_file:
+            raise ConfigError(["api.tls.ca_file: not a certificate"])
+        return self.connection(api)
 
     def load(self) -> Settings:
         if isinstance(self.loaded, ConfigError):
@@ -108,15 +117,24 @@ async def test_a_rejected_reload_changes_nothing() -> None:
     assert "plugin_probe_config_last_reload_successful 0.0" in case.exposition()
 
 
+async def test_a_reload_whose_client_cannot_be_made_changes_nothing() -> None:
+    case = Case()
+    api = replace(case.settings.api, tls=TlsSettings(ca_file=Path("rubbish.pem")))
+    case.loaded = replace(case.settings, api=api, targets=())
+    assert await case.daemon.reload() == ["api.tls.ca_file: not a certificate"]
+    assert case.worker.settings is case.settings
+    assert 'plugin_probe_calls_total{mixpeek_namespace="ns_a"' in case.exposition()
+
+
 async def test_what_a_reload_cannot_change_is_told_until_it_is_changed_back(capsys: pytest.CaptureFixture[str]) -> None:
     case = Case()
-    case.loaded = replace(case.settings, api=replace(case.settings.api, base_url="http://127.0.0.1:2"))
+    case.loaded = replace(case.settings, outputs=OutputSettings(listen_port=1))
     for _ in range(2):
         await case.daemon.reload()
-        assert "api" in capsys.readouterr().out
+        assert "needs_restart=['outputs.listen']" in capsys.readouterr().out
     case.loaded = case.settings
     await case.daemon.reload()
-    assert "needs_restart=['api']" not in capsys.readouterr().out
+    assert "needs_restart=[" not in capsys.readouterr().out
 
 
 async def test_reloads_wait_for_one_another() -> None:

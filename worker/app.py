@@ -5,10 +5,10 @@ import gc
 import os
 import signal
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from worker.clock import Clock, SystemClock
 from worker.core.attempt import Policy
@@ -18,7 +18,7 @@ from worker.engine import Engine
 from worker.limits import HardCap, Limit, Limits
 from worker.mixpeek.client import Client
 from worker.mixpeek.credentials import Credentials
-from worker.settings import Settings
+from worker.settings import ApiSettings, Settings
 from worker.sinks import textfile
 from worker.sinks.log import LogSink, configure
 from worker.sinks.metrics import Metrics
@@ -36,6 +36,11 @@ class Launch:
     log_level: str = "info"
     log_format: Literal["json", "console"] = "json"
     run_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+
+#: A client and what it authorizes itself with; and how to make them of an `api` section.
+Connection = tuple[Client, Credentials]
+Connect = Callable[[ApiSettings], Awaitable[Connection]]
 
 
 class FanOut:
@@ -59,28 +64,47 @@ class FanOut:
                 self._failed(name, error)
 
 
+class Secrets:
+    """Every key of this run, a reload's included: what `redact` knows is shown by nobody."""
+
+    def __init__(self) -> None:
+        self._all: list[Credentials] = []
+
+    def add(self, credentials: Credentials) -> Credentials:
+        self._all.append(credentials)
+        return credentials
+
+    def redact(self, text: str) -> str:
+        for credentials in self._all:
+            text = credentials.redact(text)
+        return text
+
+
 class Worker:
-    """A configuration with everything that it needs to run."""
+    """A configuration with everything that it needs to run. `connect` makes a client and the secrets that it shows."""
 
     def __init__(
         self,
         settings: Settings,
         launch: Launch,
-        credentials: Credentials,
-        client: Client,
+        connection: Connection,
+        connect: Connect,
         *,
+        secrets: Secrets,
         log: LogSink,
         metrics: Metrics,
         clock: Clock,
         extra: Mapping[str, Sink],
     ) -> None:
-        self.settings, self.launch = settings, launch
-        self.credentials, self.client = credentials, client
+        self.settings, self.launch, self.secrets = settings, launch, secrets
         self.log, self.metrics, self.clock = log, metrics, clock
         self.output_failed = False
+        self._client, credentials = connection
+        self._connect = connect
+        self._stale_told = 0
         recorder = FanOut({"metrics": metrics, "log": log, **extra}, self._sink_failed)
         world = World(
-            call=client.call,
+            call=self._client.call,
             clock=clock,
             hard_cap=HardCap(settings.limits.rate),
             key_version=key_version(credentials),
@@ -90,11 +114,10 @@ class Worker:
         )
         self.engine = Engine(world, terms(settings))
         metrics.own.inflight.set_function(lambda: self.engine.inflight)
-        self._stale_told = 0
 
     def exposition(self, *, openmetrics: bool = False) -> Iterator[bytes]:
         """All metrics as they are now."""
-        own, client = self.metrics.own, self.client
+        own, client = self.metrics.own, self._client
         own.stale_retries.inc(client.stale_connection_retries - self._stale_told)
         self._stale_told = client.stale_connection_retries
         if client.earliest_cert_expiry is not None:
@@ -112,8 +135,21 @@ class Worker:
             self._sink_failed("textfile", error)
             self.output_failed = self.output_failed or wanted.required
 
-    def replace_client(self, client: Client) -> None:
-        self.client, self._stale_told = client, 0
+    async def reconfigure(self, settings: Settings) -> None:
+        """Takes another configuration, but for where it listens. Calls in flight end as they began.
+
+        Raises ConfigError for TLS files or a key that can't be used; then nothing has changed.
+        """
+        replaced: dict[str, Any] = {}
+        if settings.api != self.settings.api:
+            client, credentials = await self._connect(settings.api)
+            self._client, self._stale_told = client, 0
+            replaced = {"call": client.call, "key_version": key_version(credentials)}
+        self.settings = settings
+        for target in settings.targets:
+            self.metrics.add(target)
+        self.engine.replace_terms(terms(settings), hard_cap=HardCap(settings.limits.rate), **replaced)
+        self.engine.replace_targets(settings.targets)
 
     def _sink_failed(self, name: str, error: Exception) -> None:
         self.metrics.own.sink_failures.labels(name).inc()
@@ -162,10 +198,9 @@ async def assemble(
 
     `evidence` keeps the headers of replies, for somebody who will look at them.
     """
-    clock = SystemClock()
-    credentials = Credentials(settings.api, launch.environ, clock=clock)
-    configure(level=launch.log_level, fmt=launch.log_format, run_id=launch.run_id, redact=credentials.redact)
-    log = LogSink(redact=credentials.redact)
+    clock, secrets = SystemClock(), Secrets()
+    configure(level=launch.log_level, fmt=launch.log_format, run_id=launch.run_id, redact=secrets.redact)
+    log = LogSink(redact=secrets.redact)
     metrics = Metrics(version=VERSION)
 
     def stalled(lost_s: float) -> None:
@@ -173,17 +208,32 @@ async def assemble(
         log.event("worker.stalled", level="warning", lost_s=round(lost_s, 3))
 
     lag = LagMeter(clock, on_lag=metrics.own.loop_lag.observe, on_stall=stalled)
-    async with Client(settings.api, credentials, lost=lag.lost_s, clock=clock, evidence=evidence) as client:
+    async with AsyncExitStack() as stack:
+
+        async def connect(api: ApiSettings) -> Connection:
+            credentials = secrets.add(Credentials(api, launch.environ, clock=clock))
+            client = Client(api, credentials, lost=lag.lost_s, clock=clock, evidence=evidence)
+            return await stack.enter_async_context(client), credentials
+
+        connection = await connect(settings.api)
         for target in targets:
             metrics.add(target)
-        worker = Worker(settings, launch, credentials, client, log=log, metrics=metrics, clock=clock, extra=extra or {})
+        worker = Worker(
+            settings,
+            launch,
+            connection,
+            connect,
+            secrets=secrets,
+            log=log,
+            metrics=metrics,
+            clock=clock,
+            extra=extra or {},
+        )
         gc.freeze()  # what is there now stays: collections need not look at it again
         gc.enable()
         lag.start()
-        try:
-            yield worker
-        finally:
-            lag.stop()
+        stack.callback(lag.stop)
+        yield worker
 
 
 @contextmanager

@@ -39,7 +39,7 @@ async def run_check(settings: Settings, launch: Launch, target: Target) -> tuple
     async with assemble(settings, launch, targets=[target], extra={"check": capture}, evidence=True) as worker:
         with stop_signals(worker):
             await worker.engine.run_batch([target], period_s=target.interval_s, deadline_s=None)
-        redact = worker.credentials.redact
+        redact = worker.secrets.redact
     assert capture.recorded is not None, "every target of a batch gets a result"
     result = capture.recorded.result
     complete = result.skipped is None

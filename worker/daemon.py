@@ -5,12 +5,11 @@ import os
 import signal
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from worker.app import Launch, Worker, assemble, stop_signals, terms
+from worker.app import Launch, Worker, assemble, stop_signals
 from worker.core.target import TargetKey
-from worker.limits import HardCap
 from worker.settings import ConfigError, Settings
 from worker.web.board import Board, Shown
 from worker.web.listen import CannotListenError, listening
@@ -45,7 +44,7 @@ class Daemon:
         self._board = board
         self._serving = serving
         self._started_at = worker.clock.now()
-        self._launched_with = worker.settings
+        self._listens = worker.settings.outputs
         self._watched = worker.settings.watched_files
         self._reloading = asyncio.Lock()
 
@@ -136,25 +135,18 @@ class Daemon:
         async with self._reloading:
             try:
                 settings = await asyncio.to_thread(self._serving.load)
+                await self._worker.reconfigure(settings)
             except ConfigError as error:
                 self._watched = tuple(dict.fromkeys([*self._worker.settings.watched_files, *error.files]))
                 self._note_reload(accepted=False)
                 self._worker.log.event("config.rejected", level="error", problems=error.problems)
                 return error.problems
             self._watched = settings.watched_files
-            self._apply(settings)
             self._note_reload(accepted=True)
+            listens = replace(self._listens, textfile=settings.outputs.textfile)
+            restart = None if listens == settings.outputs else ["outputs.listen"]
+            self._worker.log.event("config.reloaded", targets=len(settings.targets), needs_restart=restart)
             return []
-
-    def _apply(self, settings: Settings) -> None:
-        worker, running = self._worker, self._launched_with
-        needs_restart = [name for name in ("api", "outputs") if getattr(settings, name) != getattr(running, name)]
-        worker.settings = settings
-        for target in settings.targets:
-            worker.metrics.add(target)
-        worker.engine.replace_terms(terms(settings), hard_cap=HardCap(settings.limits.rate))
-        worker.engine.replace_targets(settings.targets)
-        worker.log.event("config.reloaded", targets=len(settings.targets), needs_restart=needs_restart or None)
 
     def _note_reload(self, *, accepted: bool) -> None:
         own = self._worker.metrics.own

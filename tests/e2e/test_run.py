@@ -308,6 +308,32 @@ async def test_links_that_are_swapped_as_kubernetes_does_it_are_seen(tmp_path: P
             assert (await surface.get("/api/v1/targets/ns_a/old"))[0] == 404
 
 
+async def test_a_new_file_of_a_glob_and_a_mended_one_are_taken_over(tmp_path: Path) -> None:
+    async with serving() as server:
+        configure(tmp_path, server, "old", targets_files=["lists/*.yaml"])
+        (tmp_path / "lists").mkdir()
+        replace(tmp_path / "lists" / "a.yaml", "targets: [{namespace: ns_a, plugin: old}]")
+        async with daemon(tmp_path) as surface:
+            replace(tmp_path / "lists" / "b.yaml", "targets: [{namespace: ns_a, plugn: new}]")
+            await surface.process.event("config.rejected")
+            replace(tmp_path / "lists" / "b.yaml", "targets: [{namespace: ns_a, plugin: new}]")
+            assert (await surface.process.event("config.reloaded"))["targets"] == 2
+            await server.called(1, "new")
+
+
+async def test_another_host_and_another_key_of_a_reload_are_used_at_once(tmp_path: Path) -> None:
+    async with serving() as server, serving() as other:
+        configure(tmp_path, server, "up")
+        async with daemon(tmp_path, "--enable-reload") as surface:
+            await server.called(1)
+            (tmp_path / "key").write_text("sk_of_the_other_host")
+            configure(tmp_path, other, "up", key_file=tmp_path / "key")
+            assert (await surface.get("/-/reload", method="POST"))[0] == 200
+            await other.called(2)
+            assert other.calls[0].headers["authorization"] == "Bearer sk_of_the_other_host"
+            assert await surface.sample('plugin_probe_success{mixpeek_namespace="ns_a",plugin="up"}') == "1"
+
+
 async def test_limits_of_a_reload_hold_at_once(tmp_path: Path) -> None:
     async with serving() as server:
         configure(tmp_path, server, *"abcdefgh", schedule={"interval": "100ms", "timeout": "90ms"})
