@@ -4,11 +4,12 @@ import json
 import sys
 from pathlib import Path
 
+from tests.benchmarks.road import road
 from tests.benchmarks.startup import startup
 
 
 def main() -> None:
-    figures = [startup()]
+    figures = [startup(), *road()]
     for figure in figures:
         print(figure.line())
     if len(sys.argv) > 1:
