@@ -138,7 +138,7 @@ async def test_a_body_of_megabytes_is_taken_but_not_one_of_any_size(plugin: Plug
         refused = await caller.ask("POST", TEST, data=io.BytesIO(bytes(33 * 1024 * 1024)))
     assert len(heard.json["raw_response"]["said"]) == 3_000_000
     assert refused.status == 413
-        assert refused.json["detail"].endswith("Too Large"), "Python names it anew in 3.13"
+    assert refused.json["detail"].endswith("Too Large"), "Python names it anew in 3.13"
 
 
 async def test_every_reply_has_its_limits_and_an_id_of_its_own(plugin: Plugin) -> None:
