@@ -7,7 +7,8 @@ import pytest
 
 from tests.fakes import make_target
 from worker.backlog import Backlog, Probe
-from worker.limits import Limit, Limits, Permit
+from worker.core.limit import Limit
+from worker.limits import Limits, Permit
 from worker.settings import LimitSettings, Rate
 
 ROOMY = Rate(count=10_000, period_s=1.0)

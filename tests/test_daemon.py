@@ -7,18 +7,28 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import EPOCH_S, FixedClock, exchange, make_result, make_target
-from worker.app import Connection, Launch, Secrets, Worker
+from worker.app import Launch, Worker
+from worker.connection import Connection
 from worker.core.target import Target
 from worker.core.track import Recorded, Track, advance
-from worker.daemon import FRESH_S, READY_S, Daemon, Serving, _stamps
-from worker.mixpeek.client import Client
-from worker.mixpeek.credentials import Credentials
+from worker.daemon import FRESH_S, READY_S, Daemon, Serving
 from worker.settings import ApiSettings, ConfigError, OutputSettings, Settings, TlsSettings
 from worker.sinks.log import LogSink
 from worker.sinks.metrics import Metrics
 from worker.web.board import Board
 
 TARGET = make_target()
+
+
+class FakeConnection(Connection):
+    """Leads nowhere; refuses rubbish."""
+
+    def __init__(self) -> None:
+        super().__init__({}, FixedClock(), lambda: 0.0, Metrics(version="0").own, evidence=False)
+
+    async def open(self, api: ApiSettings) -> None:
+        if api.tls.ca_file:
+            raise ConfigError(["api.tls.ca_file: not a certificate"])
 
 
 class Case:
@@ -28,31 +38,22 @@ class Case:
         api = ApiSettings(base_url="http://127.0.0.1:1", api_key_env="KEY")
         self.settings = Settings(api=api, template=TARGET, targets=targets or (TARGET,))
         self.clock, self.board, self.metrics = FixedClock(), Board(), Metrics(version="0")
+        self.connection = FakeConnection()
         self.worker = Worker(
             self.settings,
             Launch(environ={}),
-            self.connection(api),
-            self.connect,
-            secrets=Secrets(),
+            self.connection,
             log=LogSink(),
             metrics=self.metrics,
             clock=self.clock,
             extra={"board": self.board},
+            begun=lambda: None,
         )
         for target in self.settings.targets:
             self.metrics.add(target)
         self.loaded: Settings | ConfigError = self.settings
         self.worker.engine.replace_targets(self.settings.targets)
         self.daemon = Daemon(self.worker, self.board, Serving(load=self.load))
-
-    def connection(self, api: ApiSettings) -> Connection:
-        credentials = Credentials(api, {"KEY": "sk_0123456789"}, clock=self.clock)
-        return Client(api, credentials, clock=self.clock), credentials
-
-    async def connect(self, api: ApiSettings) -> Connection:
-        if api.tls.ca_file:
-            raise ConfigError(["api.tls.ca_file: not a certificate"])
-        return self.connection(api)
 
     def load(self) -> Settings:
         if isinstance(self.loaded, ConfigError):
@@ -140,15 +141,3 @@ async def test_what_a_reload_cannot_change_is_told_until_it_is_changed_back(caps
 async def test_reloads_wait_for_one_another() -> None:
     case = Case()
     assert await asyncio.gather(*(case.daemon.reload() for _ in range(5))) == [[]] * 5
-
-
-def test_a_file_s_stamp_changes_when_its_link_is_moved(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        (tmp_path / name).write_text("same")
-    link = tmp_path / "link"
-    missing = _stamps((link,))
-    link.symlink_to("one")
-    first = _stamps((link,))
-    link.unlink()
-    link.symlink_to("two")
-    assert len({tuple(stamps.items()) for stamps in (missing, first, _stamps((link,)))}) == 3

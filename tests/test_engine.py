@@ -29,13 +29,14 @@ from tests.fakes import (
 )
 from worker.core.attempt import Policy
 from worker.core.exchange import Answer, Exchange
+from worker.core.limit import Limit
 from worker.core.outcome import Outcome
 from worker.core.result import SkipReason
 from worker.core.schedule import fraction
 from worker.core.target import Target
 from worker.core.track import Track
 from worker.engine import HEARTBEAT_S, Engine
-from worker.limits import Limit, Limits
+from worker.limits import Limits
 from worker.settings import LimitSettings, Rate
 from worker.world import Terms, World
 

@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("worker.core.track",),
     ("worker.core.schedule", "worker.core.summary"),
     ("worker.core.exits",),
-    ("worker.version",),
+    ("worker.version", "worker.stamp"),
     ("worker.settings",),
     ("worker.clock",),
     ("worker.limits",),
@@ -30,7 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("worker.world",),
     ("worker.engine",),
     ("worker.config", "worker.mixpeek", "worker.sinks", "worker.sandbox"),
-    ("worker.web",),
+    ("worker.web", "worker.connection"),
     ("worker.app",),
     ("worker.check", "worker.batch", "worker.daemon"),
     ("worker.local",),
@@ -41,7 +41,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 
 #: The edges of the program: of the rows above them they know these alone.
 SIBLINGS = ("worker.config", "worker.mixpeek", "worker.sinks", "worker.sandbox")
-FOUNDATION = ("worker.core", "worker.version", "worker.settings", "worker.clock")
+FOUNDATION = ("worker.core", "worker.version", "worker.stamp", "worker.settings", "worker.clock")
 
 #: Who may import what is not in the standard library; nobody may import what is not listed.
 OWNERS: dict[str, tuple[str, ...]] = {
@@ -51,7 +51,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "yarl": ("worker.mixpeek",),
     "asyncio_throttle": ("worker.limits",),
     "prometheus_client": ("worker.sinks",),
-    "structlog": ("worker.sinks.log", "worker.app"),
+    "structlog": ("worker.sinks.log",),
     "pydantic": ("worker.config", "worker.mixpeek", "worker.sandbox"),
     "pydantic_core": ("worker.config", "worker.mixpeek", "worker.sandbox"),
     "yaml": ("worker.config", "worker.sandbox"),

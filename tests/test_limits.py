@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.limits import HardCap, Hold, Limit, Limits, Permit, Window, widened_s
+from worker.core.limit import Limit
+from worker.limits import HardCap, Hold, Limits, Permit, Window, widened_s
 from worker.settings import LimitSettings, Rate
 
 ROOMY = Rate(count=1000, period_s=1.0)
@@ -312,7 +313,7 @@ def test_a_reload_keeps_what_is_in_flight_sent_and_paused() -> None:
     flying = before.take("ns_a", 0.0)
     refused(before, "ns_b", 1.0, 30.0)
     after = make_limits(Rate(count=2, period_s=60.0), 2, one, 1)
-    after.adopt(before)
+    after.adopt(before, now=2.0)
     assert after.inflight == 1
     assert after.hold(2.0) == Hold(Limit.RATE, 61.2)
     assert after.namespace_hold("ns_a", 2.0) == Hold(Limit.NAMESPACE_CONCURRENCY, math.inf)
@@ -327,7 +328,7 @@ def test_a_call_that_goes_first_across_a_reload_opens_the_gate() -> None:
     refused(before, "ns_a", 0.0, 5.0)
     first = before.take("ns_a", 5.0)
     after = make_limits()
-    after.adopt(before)
+    after.adopt(before, now=5.0)
     assert after.namespace_hold("ns_a", 5.0) == Hold(Limit.PAUSE, math.inf)
     after.release(first, 5.5)
     assert after.namespace_hold("ns_a", 5.5) is None
@@ -338,7 +339,7 @@ def test_a_pause_of_everything_survives_a_reload() -> None:
     refused(before, "ns_a", 0.0, 5.0)
     refused(before, "ns_b", 0.0, 9.0)
     after = make_limits()
-    after.adopt(before)
+    after.adopt(before, now=1.0)
     assert after.hold(1.0) == Hold(Limit.PAUSE, 9.0)
 
 
@@ -346,11 +347,20 @@ def test_namespace_rates_may_come_and_go_with_a_reload() -> None:
     one = Rate(count=1, period_s=60.0)
     with_rate, without = make_limits(namespace_rate=one), make_limits()
     with_rate.release(with_rate.take("ns_a", 0.0), 0.0)
-    without.adopt(with_rate)
+    without.adopt(with_rate, now=1.0)
     assert without.namespace_hold("ns_a", 1.0) is None
     again = make_limits(namespace_rate=one)
-    again.adopt(without)
+    again.adopt(without, now=1.0)
     assert again.namespace_hold("ns_a", 1.0) is None
+
+
+def test_a_reload_forgets_the_namespaces_that_nothing_holds_any_more() -> None:
+    before = make_limits(namespace_rate=Rate(count=1, period_s=60.0))
+    for name in ("ns_done", "ns_recent"):
+        before.release(before.take(name, 0.0 if name == "ns_done" else 50.0), 51.0)
+    after = make_limits(namespace_rate=Rate(count=1, period_s=60.0))
+    after.adopt(before, now=70.0)
+    assert set(after._namespaces) == {"ns_recent"}
 
 
 @given(
@@ -362,7 +372,7 @@ def test_reloads_with_the_same_rate_or_a_lower_one_exceed_no_cap(counts: list[in
     for number, gap in enumerate(gaps):
         count = counts[number * len(counts) // len(gaps)]
         fresh = make_limits(Rate(count=count, period_s=1.0))
-        fresh.adopt(limits)
+        fresh.adopt(limits, now=now)
         limits, now = fresh, now + gap
         if limits.hold(now) is None:
             limits.release(limits.take("ns_a", now), now)

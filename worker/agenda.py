@@ -70,3 +70,6 @@ class Agenda:
     def _set(self, key: TargetKey, at: float) -> None:
         self.next_due_at[key] = at
         heapq.heappush(self._due, (at, next(self._sequence), key))
+        if len(self._due) > 2 * len(self.next_due_at) + 1_000:  # of targets that left, due in a month perhaps
+            self._due = [entry for entry in self._due if self.next_due_at.get(entry[2]) == entry[0]]
+            heapq.heapify(self._due)

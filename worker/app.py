@@ -5,27 +5,26 @@ import gc
 import os
 import signal
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from worker.clock import Clock, SystemClock
+from worker.connection import Connection
 from worker.core.attempt import Policy
+from worker.core.limit import Limit
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded
 from worker.engine import Engine
-from worker.limits import HardCap, Limit, Limits
-from worker.mixpeek.client import Client
-from worker.mixpeek.credentials import Credentials
-from worker.settings import ApiSettings, Settings
+from worker.limits import HardCap, Limits
+from worker.settings import Settings, TextfileSettings
 from worker.sinks import textfile
 from worker.sinks.log import LogSink, configure
 from worker.sinks.metrics import Metrics
-from worker.sinks.sink import Sink
 from worker.stall import LagMeter
 from worker.version import VERSION
-from worker.world import Terms, World
+from worker.world import Recorder, Terms, World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,15 +37,10 @@ class Launch:
     run_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
-#: A client and what it authorizes itself with; and how to make them of an `api` section.
-Connection = tuple[Client, Credentials]
-Connect = Callable[[ApiSettings], Awaitable[Connection]]
-
-
 class FanOut:
     """Every sink behind one face; one that fails silences no other."""
 
-    def __init__(self, sinks: Mapping[str, Sink], failed: Callable[[str, Exception], None]) -> None:
+    def __init__(self, sinks: Mapping[str, Recorder], failed: Callable[[str, Exception], None]) -> None:
         self._sinks = dict(sinks)
         self._failed = failed
 
@@ -56,7 +50,7 @@ class FanOut:
     def forget(self, key: TargetKey) -> None:
         self._each(lambda sink: sink.forget(key))
 
-    def _each(self, do: Callable[[Sink], None]) -> None:
+    def _each(self, do: Callable[[Recorder], None]) -> None:
         for name, sink in self._sinks.items():
             try:
                 do(sink)
@@ -64,73 +58,66 @@ class FanOut:
                 self._failed(name, error)
 
 
-class Secrets:
-    """Every key of this run, a reload's included: what `redact` knows is shown by nobody."""
-
-    def __init__(self) -> None:
-        self._all: list[Credentials] = []
-
-    def add(self, credentials: Credentials) -> Credentials:
-        self._all.append(credentials)
-        return credentials
-
-    def redact(self, text: str) -> str:
-        for credentials in self._all:
-            text = credentials.redact(text)
-        return text
-
-
 class Worker:
-    """A configuration with everything that it needs to run. `connect` makes a client and the secrets that it shows."""
+    """A configuration with everything that it needs to run. `begun` is called when the first call may go."""
 
     def __init__(
         self,
         settings: Settings,
         launch: Launch,
         connection: Connection,
-        connect: Connect,
         *,
-        secrets: Secrets,
         log: LogSink,
         metrics: Metrics,
         clock: Clock,
-        extra: Mapping[str, Sink],
+        extra: Mapping[str, Recorder],
+        begun: Callable[[], None],
     ) -> None:
-        self.settings, self.launch, self.secrets = settings, launch, secrets
+        self.settings, self.launch, self.connection = settings, launch, connection
         self.log, self.metrics, self.clock = log, metrics, clock
         self.output_failed = False
-        self._client, credentials = connection
-        self._connect = connect
-        self._stale_told = 0
         recorder = FanOut({"metrics": metrics, "log": log, **extra}, self._sink_failed)
         world = World(
-            call=self._client.call,
+            call=connection.call,
             clock=clock,
             hard_cap=HardCap(settings.limits.rate),
-            key_version=key_version(credentials),
+            key_version=connection.key_version,
             recorder=recorder,
             event=log.event,
             throttled=self._throttled,
+            begun=begun,
         )
         self.engine = Engine(world, terms(settings))
         metrics.own.inflight.set_function(lambda: self.engine.inflight)
 
     def exposition(self, *, openmetrics: bool = False) -> Iterator[bytes]:
         """All metrics as they are now."""
-        own, client = self.metrics.own, self._client
-        own.stale_retries.inc(client.stale_connection_retries - self._stale_told)
-        self._stale_told = client.stale_connection_retries
-        if client.earliest_cert_expiry is not None:
-            own.tls_expiry.set(client.earliest_cert_expiry)
+        self.connection.note()
         return self.metrics.exposition(openmetrics=openmetrics)
 
     def write_textfile(self) -> None:
         """Writes the textfile, if there is one. A failure is logged, counted and, where it is required, remembered."""
         wanted = self.settings.outputs.textfile
+        if wanted:
+            with self._textfile_failing(wanted):
+                textfile.write(wanted.path, self.exposition())
+
+    async def write_textfile_aside(self) -> None:
+        """As `write_textfile`, while probes go on: however slow the disk, none of them waits for it."""
+        wanted = self.settings.outputs.textfile
         if wanted is None:
             return
+        pieces = []
+        for piece in self.exposition():
+            pieces.append(piece)
+            await asyncio.sleep(0)
+        with self._textfile_failing(wanted):
+            await asyncio.to_thread(textfile.write, wanted.path, pieces)
+
+    @contextmanager
+    def _textfile_failing(self, wanted: TextfileSettings) -> Iterator[None]:
         try:
-            textfile.write(wanted.path, self.exposition())
+            yield
         except OSError as error:
             self._sink_failed("textfile", error)
             self.output_failed = self.output_failed or wanted.required
@@ -140,15 +127,11 @@ class Worker:
 
         Raises ConfigError for TLS files or a key that can't be used; then nothing has changed.
         """
-        replaced: dict[str, Any] = {}
-        if settings.api != self.settings.api:
-            client, credentials = await self._connect(settings.api)
-            self._client, self._stale_told = client, 0
-            replaced = {"call": client.call, "key_version": key_version(credentials)}
+        await self.connection.open(settings.api)
         self.settings = settings
         for target in settings.targets:
             self.metrics.add(target)
-        self.engine.replace_terms(terms(settings), hard_cap=HardCap(settings.limits.rate), **replaced)
+        self.engine.replace_terms(terms(settings), hard_cap=HardCap(settings.limits.rate))
         self.engine.replace_targets(settings.targets)
 
     def _sink_failed(self, name: str, error: Exception) -> None:
@@ -174,66 +157,48 @@ def terms(settings: Settings) -> Terms:
     )
 
 
-def key_version(credentials: Credentials) -> Callable[[bool], int]:
-    """A number that is another one when the key is; never shown to anybody."""
-
-    def current(look: bool) -> int:
-        if look:
-            credentials.reread()
-        return hash(credentials.key())
-
-    return current
-
-
 @asynccontextmanager
 async def assemble(
     settings: Settings,
     launch: Launch,
     *,
     targets: Sequence[Target],
-    extra: Mapping[str, Sink] | None = None,
+    extra: Mapping[str, Recorder] | None = None,
     evidence: bool = False,
 ) -> AsyncIterator[Worker]:
     """Builds a worker, with every target's series in place, and takes it down. Logging is set up on the way.
 
     `evidence` keeps the headers of replies, for somebody who will look at them.
     """
-    clock, secrets = SystemClock(), Secrets()
-    configure(level=launch.log_level, fmt=launch.log_format, run_id=launch.run_id, redact=secrets.redact)
-    log = LogSink(redact=secrets.redact)
-    metrics = Metrics(version=VERSION)
+    clock, metrics = SystemClock(), Metrics(version=VERSION)
 
     def stalled(lost_s: float) -> None:
         metrics.own.stalls.inc()
         log.event("worker.stalled", level="warning", lost_s=round(lost_s, 3))
 
     lag = LagMeter(clock, on_lag=metrics.own.loop_lag.observe, on_stall=stalled)
-    async with AsyncExitStack() as stack:
-
-        async def connect(api: ApiSettings) -> Connection:
-            credentials = secrets.add(Credentials(api, launch.environ, clock=clock))
-            client = Client(api, credentials, lost=lag.lost_s, clock=clock, evidence=evidence)
-            return await stack.enter_async_context(client), credentials
-
-        connection = await connect(settings.api)
+    connection = Connection(launch.environ, clock, lag.lost_s, metrics.own, evidence=evidence)
+    configure(level=launch.log_level, fmt=launch.log_format, run_id=launch.run_id, redact=connection.redact)
+    log = LogSink(redact=connection.redact)
+    await connection.open(settings.api)
+    try:
         for target in targets:
             metrics.add(target)
-        worker = Worker(
+        gc.freeze()  # what is there now stays: collections need not look at it again
+        gc.enable()
+        yield Worker(
             settings,
             launch,
             connection,
-            connect,
-            secrets=secrets,
             log=log,
             metrics=metrics,
             clock=clock,
             extra=extra or {},
+            begun=lag.start,
         )
-        gc.freeze()  # what is there now stays: collections need not look at it again
-        gc.enable()
-        lag.start()
-        stack.callback(lag.stop)
-        yield worker
+    finally:
+        lag.stop()
+        await connection.close()
 
 
 @contextmanager

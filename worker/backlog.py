@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from worker.core.attempt import Tries
 from worker.core.exchange import Exchange
 from worker.core.judge import Judgement
+from worker.core.limit import Limit
 from worker.core.result import Result
 from worker.core.target import Target
-from worker.limits import Limit, Limits
+from worker.limits import Limits
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

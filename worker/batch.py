@@ -20,6 +20,7 @@ from worker.sinks.markdown import markdown
 from worker.sinks.reports import RunInfo, json_chunks
 from worker.sinks.rows import Row, row
 from worker.sinks.table import Progress, progress
+from worker.sinks.text import Redact, unchanged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,7 @@ class Results:
 
     def __init__(self, progress: Progress | None = None) -> None:
         self.summary = Summary()
+        self.redact: Redact = unchanged
         self._rows: dict[TargetKey, Row] = {}
         self._progress = progress
         self.skipped = 0
@@ -57,7 +59,7 @@ class Results:
     def record(self, recorded: Recorded) -> None:
         self.summary.add(recorded.result)
         self.skipped += recorded.result.skipped is not None
-        self._rows[recorded.result.target.key] = row(recorded)
+        self._rows[recorded.result.target.key] = row(recorded, self.redact)
         if self._progress:
             self._progress.advance()
 
@@ -86,6 +88,7 @@ async def run_batch(settings: Settings, launch: Launch, order: Order) -> Done:
     with progress(len(targets)) if order.bar else nullcontext() as bar:
         results = Results(bar)
         async with assemble(settings, launch, targets=targets, extra={"report": results}) as worker:
+            results.redact = worker.connection.redact
             return await _run(worker, order, targets, results)
 
 

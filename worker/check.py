@@ -1,5 +1,6 @@
 """`check`: one probe explained so well that nobody needs curl."""
 
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -39,7 +40,7 @@ async def run_check(settings: Settings, launch: Launch, target: Target) -> tuple
     async with assemble(settings, launch, targets=[target], extra={"check": capture}, evidence=True) as worker:
         with stop_signals(worker):
             await worker.engine.run_batch([target], period_s=target.interval_s, deadline_s=None)
-        redact = worker.secrets.redact
+        redact = worker.connection.redact
     assert capture.recorded is not None, "every target of a batch gets a result"
     result = capture.recorded.result
     complete = result.skipped is None
@@ -68,6 +69,8 @@ def curl(api: ApiSettings, target: Target) -> str:
     words += ["-H", f'"Authorization: Bearer {key}"', "-H", "'Content-Type: application/json'"]
     for option, file in (("--cacert", api.tls.ca_file), ("--cert", api.tls.cert_file), ("--key", api.tls.key_file)):
         words += [option, shlex.quote(str(file))] if file else []
+    if api.proxy:
+        words += ["-x", shlex.quote(re.sub(r"//[^/@]*@", "//***@", api.proxy))]
     return " ".join([*words, "-d", shlex.quote(body)])
 
 

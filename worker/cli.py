@@ -99,6 +99,8 @@ def once(
 @click.option("--enable-probe", is_flag=True, help="Serve /probe?target=NAMESPACE/PLUGIN.")
 def run(config: Path, log_level: str | None, log_format: str | None, enable_reload: bool, enable_probe: bool) -> None:
     """Probe for ever: scheduler, /metrics, status page, reload on SIGHUP and on file change."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # one that comes before we listen for it asks for what we do anyway
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.OK))  # until the worker stops gracefully
     settings = _load(config)
     from worker.daemon import Serving, run_daemon
 
@@ -151,9 +153,10 @@ def validate(config: Path, log_level: str | None, log_format: str | None, resolv
         from worker.config.resolved import resolved as show
         from worker.mixpeek.credentials import Credentials
 
-        click.echo(Credentials(settings.api, os.environ).redact(show(settings)), nl=False)
+        text = Credentials(settings.api, os.environ).redact(show(settings))
     else:
-        click.echo(f"{config}: {len(settings.targets)} targets, no problem")
+        text = f"{config}: {len(settings.targets)} targets, no problem\n"
+    leave(Exit.OK if printed(lambda: click.echo(text, nl=False)) else Exit.WORKER_FAILED)
 
 
 @cli.command()
@@ -162,7 +165,8 @@ def schema(config: Path, log_level: str | None, log_format: str | None) -> None:
     """Print the JSON Schema of worker.yaml and of a targets file, for editors."""
     from worker.config.model import json_schema
 
-    click.echo(json.dumps(json_schema(), indent=2))
+    text = json.dumps(json_schema(), indent=2)
+    leave(Exit.OK if printed(lambda: click.echo(text)) else Exit.WORKER_FAILED)
 
 
 @cli.command()

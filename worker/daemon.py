@@ -1,16 +1,15 @@
 """The daemon: schedules for ever, serves its HTTP surface, reloads, writes its textfile, and stops gracefully."""
 
 import asyncio
-import os
 import signal
-import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from worker.app import Launch, Worker, assemble, stop_signals
 from worker.core.target import TargetKey
 from worker.settings import ConfigError, Settings
+from worker.stamp import stamp
 from worker.web.board import Board, Shown
 from worker.web.listen import CannotListenError, listening
 from worker.web.server import Application, make_app
@@ -45,7 +44,7 @@ class Daemon:
         self._serving = serving
         self._started_at = worker.clock.now()
         self._listens = worker.settings.outputs
-        self._watched = worker.settings.watched_files
+        self._watched = dict(worker.settings.watched_files)
         self._reloading = asyncio.Lock()
 
     async def run(self) -> None:
@@ -61,7 +60,8 @@ class Daemon:
         except CannotListenError as error:
             where = f"{outputs.listen_host}:{outputs.listen_port}"
             raise ConfigError([f"outputs.listen: can't listen on {where}: {error}"]) from error
-        self._write_textfile()
+        self._note_heartbeat()
+        worker.write_textfile()
         worker.log.event("run.finished", outcomes=_outcomes(worker))
 
     async def _engine_and_side_tasks(self) -> None:
@@ -82,6 +82,7 @@ class Daemon:
                     task.cancel()
         finally:
             loop.remove_signal_handler(signal.SIGHUP)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # Python restores the default, which is to die of it
 
     # What it shows --------------------------------------------------------------------------------------------------
 
@@ -111,7 +112,7 @@ class Daemon:
 
     async def _probe(self, key: TargetKey, within_s: float) -> bool:
         worker, row = self._worker, self._board.rows.get(key)
-        if row is not None and row.started_at is not None and worker.clock.wall() - row.started_at < FRESH_S:
+        if row is not None and row.started_at is not None and 0 <= worker.clock.wall() - row.started_at < FRESH_S:
             return True
         try:
             async with asyncio.timeout(within_s):
@@ -137,11 +138,12 @@ class Daemon:
                 settings = await asyncio.to_thread(self._serving.load)
                 await self._worker.reconfigure(settings)
             except ConfigError as error:
-                self._watched = tuple(dict.fromkeys([*self._worker.settings.watched_files, *error.files]))
+                known = self._worker.settings.watched_files
+                self._watched = {path: stamp(path) for path in known} | dict(error.files)
                 self._note_reload(accepted=False)
                 self._worker.log.event("config.rejected", level="error", problems=error.problems)
                 return error.problems
-            self._watched = settings.watched_files
+            self._watched = dict(settings.watched_files)
             self._note_reload(accepted=True)
             listens = replace(self._listens, textfile=settings.outputs.textfile)
             restart = None if listens == settings.outputs else ["outputs.listen"]
@@ -156,19 +158,13 @@ class Daemon:
 
     async def _watch(self, asked: asyncio.Event) -> None:
         """Reloads when a file of the configuration changes, and on SIGHUP."""
-        seen = _stamps(self._watched)
         while True:
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(WATCH_S):
                     await asked.wait()
-            except TimeoutError:
-                pass
-            now = _stamps(self._watched)
-            if asked.is_set() or now != seen:
+            if asked.is_set() or any(stamp(path) != seen for path, seen in self._watched.items()):
                 asked.clear()
                 await self.reload()
-                # what was written while it was read has another stamp than `now`, and is read again
-                seen = _stamps(self._watched) | {path: stamp for path, stamp in now.items() if path in self._watched}
 
     def _note_heartbeat(self) -> None:
         own, heartbeat_at = self._worker.metrics.own, self._worker.engine.heartbeat_at
@@ -176,14 +172,11 @@ class Daemon:
         if heartbeat_at is not None:
             own.last_run.set(heartbeat_at)
 
-    def _write_textfile(self) -> None:
-        self._note_heartbeat()
-        self._worker.write_textfile()
-
     async def _write_textfiles(self) -> None:
         while True:
             await asyncio.sleep(TEXTFILE_S)
-            self._write_textfile()
+            self._note_heartbeat()
+            await self._worker.write_textfile_aside()
 
     async def _render(self) -> None:
         """Renders what has changed in slices, so that a scrape finds it done and no probe waits for it."""
@@ -197,22 +190,8 @@ async def run_daemon(settings: Settings, launch: Launch, serving: Serving) -> No
     """Until SIGTERM or SIGINT. Raises ConfigError when it can't listen where it is told to."""
     board = Board()
     async with assemble(settings, launch, targets=settings.targets, extra={"board": board}) as worker:
+        board.redact = worker.connection.redact
         await Daemon(worker, board, serving).run()
-
-
-def _stamps(paths: tuple[Path, ...]) -> dict[Path, object]:
-    return {path: _stamp(path) for path in paths}
-
-
-def _stamp(path: Path) -> object:
-    """Something else when a file was written or exchanged, or when a folder has other files of configuration."""
-    try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            return sorted(name for name in os.listdir(path) if name.endswith((".yaml", ".yml", ".json")))
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_ino, status.st_size
 
 
 def _outcomes(worker: Worker) -> dict[str, int]:

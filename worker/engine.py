@@ -14,12 +14,13 @@ from worker.clock import Alarm
 from worker.core.attempt import Again, next_attempt, throttle_wait_s
 from worker.core.exchange import Exchange
 from worker.core.judge import Judgement, Reference, judge
+from worker.core.limit import Limit
 from worker.core.outcome import Outcome
 from worker.core.result import Result, SkipReason, fail, skip
 from worker.core.schedule import batch_order
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded, Track, advance
-from worker.limits import Limit, Permit
+from worker.limits import Permit
 from worker.world import Terms, World
 
 #: The dispatcher looks round at least this often, so that its heartbeat shows that it lives.
@@ -111,7 +112,7 @@ class Engine:
         """The limits and the client after a reload; what the old limits counted stays counted, calls in flight end as
         they began.
         """
-        terms.limits.adopt(self._terms.limits)
+        terms.limits.adopt(self._terms.limits, self._clock.now())
         self._terms = terms
         self._world = replace(self._world, **world)
         self._backlog.free_all(self._clock.now())
@@ -119,6 +120,7 @@ class Engine:
 
     async def _run(self) -> None:
         self._check_done()
+        self._world.begun()
         async with asyncio.TaskGroup() as tasks:
             dispatcher = tasks.create_task(self._dispatch(tasks), name="dispatcher")
             await self._done.wait()
@@ -260,8 +262,8 @@ class Engine:
     def _finish(self, probe: Probe, result: Result) -> None:
         if not self._is_current(probe):
             return
+        self._record(result)  # before it is done with: should this raise, the probe can still end as a bug of ours
         del self._running[probe.target.key]
-        self._record(result)
         self._tell_waiting(probe.target.key)
         self._check_done()
 

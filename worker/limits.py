@@ -7,21 +7,11 @@ jitter, so every window is wider than configured by max(50 ms, 2 %).
 import math
 from collections import deque
 from dataclasses import dataclass
-from enum import StrEnum
 
 from asyncio_throttle.throttler import Throttler
 
+from worker.core.limit import Limit
 from worker.settings import LimitSettings, Rate
-
-
-class Limit(StrEnum):
-    """What can hold a call back; the label of plugin_probe_throttle_seconds_total."""
-
-    RATE = "rate"
-    CONCURRENCY = "concurrency"
-    NAMESPACE_RATE = "namespace_rate"
-    NAMESPACE_CONCURRENCY = "namespace_concurrency"
-    PAUSE = "pause"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +50,10 @@ class Window:
     def take(self, now: float) -> None:
         self._sent.append(now)
 
+    def is_idle(self, now: float) -> bool:
+        """Nothing was sent in the last period."""
+        return not self._sent or self._sent[-1] + self._period_s <= now
+
 
 class Gate:
     """Closed while a 429 asks for it. When a pause ends, one call goes first: the others wait for its answer."""
@@ -68,6 +62,10 @@ class Gate:
         self.until = -math.inf
         self._open = True
         self._trying = False
+
+    @property
+    def is_open(self) -> bool:
+        return self._open
 
     def pause(self, until: float) -> None:
         self.until = max(self.until, until)
@@ -100,6 +98,10 @@ class NamespaceLimits:
         self.concurrency = settings.namespace_concurrency or math.inf
         self.gate = Gate()
         self.inflight = 0
+
+    def is_idle(self, now: float) -> bool:
+        """Nothing in flight, paused or counted that a later call would have to respect."""
+        return not self.inflight and self.gate.is_open and (self.window is None or self.window.is_idle(now))
 
     def hold(self, now: float) -> Hold | None:
         return (
@@ -156,13 +158,15 @@ class Limits:
             self._gate.pause(until)
         return others
 
-    def adopt(self, before: "Limits") -> None:
+    def adopt(self, before: "Limits", now: float) -> None:
         """Takes over what is in flight, sent and paused from the limits before a reload, so that no cap is exceeded."""
         self.inflight = before.inflight
         self._gate = before._gate
         for sent in before._window._sent:
             self._window.take(sent)
         for name, old in before._namespaces.items():
+            if old.is_idle(now):
+                continue  # it may have left the list
             new = self._namespace(name)
             new.inflight, new.gate = old.inflight, old.gate
             if old.window and new.window:

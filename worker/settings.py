@@ -1,22 +1,24 @@
 """What a configuration amounts to: plain data that every other module may know. Secrets are never in it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from worker.core.target import Target
+from worker.stamp import Stamp
 from worker.version import VERSION
 
 
 class ConfigError(Exception):
     """The user erred: `problems` holds every one, each a line `file:line:column: path: message`. Nothing was sent.
 
-    `files` are those that were read, for whoever waits until they are mended.
+    `files` are those that were read, with their stamps, for whoever waits until they are mended.
     """
 
-    def __init__(self, problems: list[str], files: tuple[Path, ...] = ()) -> None:
+    def __init__(self, problems: list[str], files: Mapping[Path, Stamp] | None = None) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
-        self.files = files
+        self.files = files or {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +102,8 @@ class Settings:
     """One worker's whole configuration.
 
     `template` is a target with the defaults applied, for pairs that are not in the list (its key is meaningless);
-    `watched_files` are the files whose change asks for a reload, and the folders in which another targets file would.
+    `watched_files` are the files whose change asks for a reload, each with its stamp as it was read, and the folders in
+    which another targets file would.
     """
 
     api: ApiSettings
@@ -110,4 +113,4 @@ class Settings:
     confirm: ConfirmSettings = field(default_factory=ConfirmSettings)
     outputs: OutputSettings = field(default_factory=OutputSettings)
     targets: tuple[Target, ...] = ()
-    watched_files: tuple[Path, ...] = ()
+    watched_files: Mapping[Path, Stamp] = field(default_factory=dict, compare=False)

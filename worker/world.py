@@ -7,9 +7,10 @@ from typing import Any, Protocol
 from worker.clock import Clock
 from worker.core.attempt import Policy
 from worker.core.exchange import Exchange
+from worker.core.limit import Limit
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded
-from worker.limits import Limit, Limits
+from worker.limits import Limits
 
 
 class Recorder(Protocol):
@@ -31,7 +32,8 @@ class World:
     """Everything outside.
 
     `hard_cap` is asked before every call. `key_version` changes with the API key; asked with True it looks for a new
-    one at once. `throttled` is told for how many seconds due calls were held back, and by which limit.
+    one at once. `throttled` is told for how many seconds due calls were held back, and by which limit; `begun` when
+    everything is in place and the first call may go.
     """
 
     call: Callable[[Target], Awaitable[Exchange]]
@@ -41,6 +43,7 @@ class World:
     recorder: Recorder
     event: Event
     throttled: Callable[[Limit, float], None]
+    begun: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from worker.settings import (
     TextfileSettings,
     TlsSettings,
 )
+from worker.stamp import stamp
 
 GOOD = Path(__file__).parent / "testdata" / "good"
 EXAMPLES = Path(__file__).parents[2] / "config"
@@ -110,9 +111,20 @@ def test_a_target_goes_before_the_defaults() -> None:
 
 
 def test_watched_are_the_files_that_were_read_and_the_folders_where_a_glob_would_find_more() -> None:
-    assert good().watched_files == tuple(
-        GOOD / name for name in ("worker.yaml", "targets.yaml", "targets/deep/one.json", "more.yml", "", "targets/deep")
-    )
+    names = ("worker.yaml", "targets.yaml", "targets/deep/one.json", "more.yml", "", "targets/deep", "key")
+    assert good().watched_files == {GOOD / name: stamp(GOOD / name) for name in names}
+    assert all(good().watched_files.values())
+
+
+def test_certificates_are_watched_and_files_that_could_not_be_read(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("one")
+    (tmp_path / "t.yaml").write_bytes(b"targets: [\xff]")
+    path = tmp_path / "worker.yaml"
+    path.write_text("{api: {base_url: 'https://a.b', tls: {ca_file: ca.pem}}, targets_files: [t.yaml]}")
+    with pytest.raises(ConfigError) as refused:
+        load(path, environ={"MIXPEEK_API_KEY": "sk_test_key"})
+    names = ("worker.yaml", "t.yaml", "ca.pem")
+    assert refused.value.files == {tmp_path / name: stamp(tmp_path / name) for name in names}
 
 
 def test_a_worker_file_with_an_address_alone_means_the_defaults(tmp_path: Path) -> None:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from worker.config.source import Source, decoded, shown_path
-
-SUFFIXES = (".yaml", ".yml", ".json")
+from worker.stamp import SUFFIXES, stamp
 
 
 def read_source(path: Path) -> Source:
     """The file's text. Raises OSError, or UnreadableError where it is not UTF-8."""
-    return Source(name=shown_path(path), path=path, text=decoded(path.read_bytes()))
+    before = stamp(path)
+    return Source(name=shown_path(path), path=path, text=decoded(path.read_bytes()), stamp=before)
 
 
 def targets_paths(pattern: str, folder: Path, worker_path: Path) -> Iterator[Path]:

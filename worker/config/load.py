@@ -11,7 +11,8 @@ from worker.config.problems import raise_all
 from worker.config.source import Place, Problem, Source, UnreadableError, shown_path
 from worker.config.targets_file import TargetList
 from worker.config.worker_file import WorkerSections
-from worker.settings import ConfigError, Settings
+from worker.settings import ApiSettings, ConfigError, Settings
+from worker.stamp import Stamp, stamp
 
 
 def load(path: Path, *, environ: Mapping[str, str]) -> Settings:
@@ -25,8 +26,9 @@ def load(path: Path, *, environ: Mapping[str, str]) -> Settings:
     files = _targets_sources(sections.targets_files, source, problems)
     with _collector_paused():
         for file in files:
-            targets.add_file(file)
-    watched = _watched(path, files, sections.targets_files)
+            if file.text is not _NOT_TEXT:
+                targets.add_file(file)
+    watched = _watched([source, *files], sections, api)
     raise_all(problems, files=watched, secret=environ.get(api.api_key_env or "", ""))
     return Settings(
         api=api,
@@ -40,11 +42,12 @@ def load(path: Path, *, environ: Mapping[str, str]) -> Settings:
     )
 
 
-def _watched(path: Path, files: list[Source], patterns: list[str]) -> tuple[Path, ...]:
-    """What was read, and the folders in which a glob would find more."""
-    globbed = any(glob.has_magic(pattern) for pattern in patterns)
-    folders = {file.path.parent for file in files} if globbed else set()
-    return path, *(file.path for file in files), *sorted(folders)
+def _watched(files: list[Source], sections: WorkerSections, api: ApiSettings) -> dict[Path, Stamp]:
+    """What was read, the folders in which a glob would find more, and the certificates: those rotate in place."""
+    globbed = any(glob.has_magic(pattern) for pattern in sections.targets_files)
+    folders = {file.path.parent for file in files[1:]} if globbed else set()
+    certificates = [file for file in (api.tls.ca_file, api.tls.cert_file, api.tls.key_file) if file]
+    return {file.path: file.stamp for file in files} | {path: stamp(path) for path in [*sorted(folders), *certificates]}
 
 
 def _read_worker_file(path: Path) -> Source:
@@ -86,7 +89,7 @@ def _targets_sources(patterns: list[str], worker: Source, problems: list[Problem
         except OSError as error:
             message = f"{pattern} cannot be read: {error.strerror}"
             problems.append(Problem(source=worker, place=place, message=message))
-    return [source for source in sources.values() if source.text is not _NOT_TEXT]
+    return list(sources.values())
 
 
 #: The text of a file that has none, told apart by identity; the problem is noted already.
@@ -97,7 +100,7 @@ def _read_targets_file(path: Path, problems: list[Problem]) -> Source:
     try:
         return read_source(path)
     except UnreadableError as error:
-        source = Source(name=shown_path(path), path=path, text=_NOT_TEXT)
+        source = Source(name=shown_path(path), path=path, text=_NOT_TEXT, stamp=stamp(path))
         problems.append(Problem(source=source, place=(), message=error.message, position=error.position))
         return source
 

@@ -13,6 +13,7 @@ from worker.config.places import Places
 from worker.config.source import Place, Position, Problem, Source, place_text
 from worker.config.units import shown
 from worker.settings import ConfigError
+from worker.stamp import Stamp
 
 MAX_LINES = 100
 #: A shorter one is likely to be part of other words.
@@ -132,7 +133,7 @@ def _model_in(annotation: Any) -> type[Keys] | None:
     return next((model for model in map(_model_in, get_args(annotation)) if model), None)
 
 
-def raise_all(problems: list[Problem], *, files: tuple[Path, ...] = (), secret: str = "") -> None:
+def raise_all(problems: list[Problem], *, files: Mapping[Path, Stamp] | None = None, secret: str = "") -> None:
     """Raises ConfigError if there are any: file by file, from top to bottom.
 
     `secret` appears in none of them, though a ${VAR} in the wrong place may have put it there.

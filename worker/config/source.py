@@ -1,9 +1,11 @@
 """A configuration file as read: its text, the name to call it by, and what is wrong with it."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
+
+from worker.stamp import Stamp
 
 #: Where in a file's values something stands: `("targets", 3, "expect", "max_latency")`.
 Place = tuple[str | int, ...]
@@ -18,11 +20,12 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """One file's text; `name` is the shortest way to say which file."""
+    """One file's text; `name` is the shortest way to say which file, `stamp` is of just before it was read."""
 
     name: str
     path: Path
     text: str
+    stamp: Stamp = field(default=None, compare=False)
 
     @property
     def is_json(self) -> bool:

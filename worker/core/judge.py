@@ -17,6 +17,8 @@ from worker.core.vector import VectorReading
 
 #: The share of a call's time-out that our own loop must have lost for a time-out or disconnect to prove nothing.
 STALL_SHARE = 0.1
+#: Of a word that a reply chose so many characters are remembered.
+MOST_WORD = 200
 
 _TRANSPORT = {
     Failure.DNS: Outcome.DNS_FAILURE,
@@ -154,7 +156,7 @@ def _describe(exchange: Exchange, expect: Expectation, surveys: Surveys) -> dict
     if isinstance(answer, Reply):
         return _describe_reply(answer, expect, surveys)
     if isinstance(answer, Refusal):
-        warming = exchange.http_status == 503 and _says_warming(answer)
+        warming = exchange.http_status == 503 and expect.max_warming_s > 0 and _says_warming(answer)
         return {"error": answer.error, "retry_after_s": answer.retry_after_s, "says_warming": warming}
     if isinstance(answer, Malformed):
         return {"error": f"expected {answer.expected}, found {answer.found}"}
@@ -166,8 +168,8 @@ def _describe_reply(reply: Reply, expect: Expectation, surveys: Surveys) -> dict
     tree = shape.infer(raw)
     return {
         "error": reply.error,
-        "inference_name": reply.inference_name,
-        "response_type": reply.response_type or type(raw).__name__,
+        "inference_name": reply.inference_name[:MOST_WORD],
+        "response_type": (reply.response_type or type(raw).__name__)[:MOST_WORD],
         "response_keys": tuple(raw) if isinstance(raw, dict) else None,
         "shape": tree.text(),
         "shape_hash": tree.digest(),

@@ -91,14 +91,14 @@ def advance(track: Track, result: Result) -> tuple[Track, Changes]:
         moved["unknowns"] = track.unknowns + unknown
     changes = Changes()
     if result.exchange is not None:
-        moved |= _last_call(track, result.exchange)
+        moved |= _last_call(result.exchange)
         moved |= _verdict(track, result, result.exchange)
         shown, changes = _reply(track, result)
         moved |= shown
     return replace(track, **moved), changes
 
 
-def _last_call(track: Track, exchange: Exchange) -> Mapping[str, Any]:
+def _last_call(exchange: Exchange) -> Mapping[str, Any]:
     moved: dict[str, Any] = {
         "last_probe_at": exchange.started_at,
         "http_status": exchange.http_status,

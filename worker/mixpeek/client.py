@@ -25,6 +25,8 @@ from worker.mixpeek.wire import post
 from worker.settings import ApiSettings
 
 MAX_REQUEST_ID_CHARS = 128
+#: So many requests are kept made; more than that many targets are made anew now and then.
+MOST_REQUESTS = 250_000
 
 
 class Client:
@@ -48,6 +50,8 @@ class Client:
         self.stale_connection_retries = 0
         #: When the first certificate of the chain that was seen last expires, Unix seconds; also of a refused one.
         self.earliest_cert_expiry: float | None = None
+        #: Calls under way.
+        self.inflight = 0
         self._api = api
         self._credentials = credentials
         self._lost = lost
@@ -55,17 +59,24 @@ class Client:
         self._evidence = evidence
         self._given_resolver = resolver
         self._proxy = URL(api.proxy) if api.proxy else None
-        self._urls: dict[TargetKey, URL] = {}
+        self._requests: dict[TargetKey, tuple[Target, URL, bytes]] = {}
         self._authorized_with = ""
 
     async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def open(self) -> Self:
+        """Raises ConfigError for TLS files that cannot be used."""
         tls = tls_context(self._api.tls) if self._api.base_url.lower().startswith("https:") else None
         self._resolver = TimedResolver(lambda: self._given_resolver or AsyncResolver())
         self._fresh = TimedConnector(resolver=self._resolver, tls=tls, force_close=True)
         self._pooled = TimedConnector(resolver=self._resolver, tls=tls, force_close=False)
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def close(self) -> None:
         await self._pooled.close()
         await self._fresh.close()
         await self._resolver.close()
@@ -77,12 +88,12 @@ class Client:
         Raises LocalError when this machine lacks what a call needs; cancellation passes.
         """
         timeout_s = target.timeout_s if timeout_s is None else timeout_s
-        url = self._url(target.key)
-        body = encode_request(target.inputs, target.parameters)
+        url, body = self._request(target)
         self._authorize()
         flight = Flight(self._clock.now)
         started_at, began, lost_s = self._clock.wall(), self._clock.now(), self._lost()
         failed: NoReply | None = None
+        self.inflight += 1
         try:
             async with asyncio.timeout(timeout_s) as limit:
                 await self._fly(flight, url, body)
@@ -93,6 +104,8 @@ class Client:
                 failed = no_reply(error, flight.timeline.phase)
             if failed is None:
                 raise
+        finally:
+            self.inflight -= 1
         flight.timeline.land(complete=failed is None)
         ended_at = started_at + self._clock.now() - began  # not wall(): that clock may have been set meanwhile
         lost_s = self._lost() - lost_s
@@ -184,8 +197,12 @@ class Client:
             }
             self._closing_headers = {**self._headers, "Connection": "close"}
 
-    def _url(self, key: TargetKey) -> URL:
-        url = self._urls.get(key)
-        if url is None:
-            url = self._urls[key] = target_url(self._api, key)
-        return url
+    def _request(self, target: Target) -> tuple[URL, bytes]:
+        """Where the target is called and with what: the same at every probe, so made once."""
+        made = self._requests.get(target.key)
+        if made is None or made[0] is not target:
+            if len(self._requests) >= MOST_REQUESTS:
+                self._requests.clear()  # of targets that left, for the most part
+            body = encode_request(target.inputs, target.parameters)
+            made = self._requests[target.key] = (target, target_url(self._api, target.key), body)
+        return made[1:]

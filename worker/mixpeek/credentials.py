@@ -2,7 +2,6 @@
 
 import html
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from urllib.parse import quote, quote_plus, urlsplit
 
 from worker.clock import Clock, SystemClock
 from worker.settings import ApiSettings, ConfigError
+from worker.stamp import Stamp, stamp
 
 REDACTED = "[REDACTED]"
 
@@ -27,8 +27,6 @@ _MIN_KEY_CHARS = 8
 # A shorter beginning of a secret at the end of a text gives nothing away.
 _MIN_OVERLAP_CHARS = 4
 
-_Stamp = tuple[int, int, int]
-
 
 class Credentials:
     """The key to send, and every spelling of every key seen in this run, to redact.
@@ -40,8 +38,9 @@ class Credentials:
     def __init__(self, api: ApiSettings, environ: Mapping[str, str], *, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         self._file = api.api_key_file
-        self._stamp: _Stamp | None = None
+        self._stamp: Stamp = None
         self._checked_at = self._clock.now()
+        self._secrets: list[str] = []
         self._spellings: tuple[str, ...] = ()
         self._byte_spellings: tuple[bytes, ...] = ()
         self._remember_secret(_proxy_password(api.proxy))
@@ -57,20 +56,25 @@ class Credentials:
             now = self._clock.now()
             if now - self._checked_at >= CHECK_INTERVAL_S:
                 self._checked_at = now
-                if _stamp(self._file) != self._stamp:
+                if stamp(self._file) != self._stamp:
                     self.reread()
         return self._key
+
+    def remember(self, before: "Credentials") -> None:
+        """Redacts from now on what these did as well."""
+        for secret in before._secrets:
+            self._remember_secret(secret)
 
     def reread(self) -> bool:
         """Reads the key file now, whatever its metadata say; True when the key changed."""
         if self._file is None:
             return False
         # The stamp is taken first: a write in between is then seen at the next check.
-        stamp = _stamp(self._file)
+        before = stamp(self._file)
         key = _read(self._file)
         if key is None:
             return False
-        self._stamp = stamp
+        self._stamp = before
         changed = key != self._key
         self._key = key
         self._remember_secret(key)
@@ -108,7 +112,7 @@ class Credentials:
 
     def _first_key(self, api: ApiSettings, environ: Mapping[str, str]) -> str:
         if self._file is not None:
-            self._stamp = _stamp(self._file)
+            self._stamp = stamp(self._file)
             key = _read(self._file)
             source = f"api.api_key_file: {self._file}"
         else:
@@ -120,8 +124,9 @@ class Credentials:
         return key
 
     def _remember_secret(self, secret: str | None) -> None:
-        if not secret or secret in self._spellings:
+        if not secret or secret in self._secrets:
             return
+        self._secrets.append(secret)
         known = {*self._spellings, *_spellings(secret)}
         # Longest first, so that a spelling which contains another is replaced whole.
         self._spellings = tuple(sorted(known, key=lambda spelling: (-len(spelling), spelling)))
@@ -158,15 +163,6 @@ def _spellings(secret: str) -> set[str]:
         *quoted,
         *(re.sub("%..", lambda found: found.group().lower(), text) for text in quoted),
     }
-
-
-def _stamp(file: Path) -> _Stamp | None:
-    """What changes when a file is written or, as Kubernetes does, a link is moved to another one."""
-    try:
-        status = os.stat(file)
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_ino, status.st_size
 
 
 def _read(file: Path) -> str | None:

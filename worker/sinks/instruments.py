@@ -5,10 +5,9 @@ from collections.abc import Iterable, Iterator
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics_format
 
+from worker.core.limit import Limit
 from worker.core.result import SkipReason
 
-#: What a call can be held up by.
-LIMITS = ("rate", "concurrency", "namespace_rate", "namespace_concurrency", "pause")
 #: What can fail to take a result; others get their series at their first failure.
 SINKS = ("log", "metrics", "report", "textfile")
 
@@ -20,14 +19,21 @@ class LateGauge:
     """A gauge that is absent, not 0, until it is first set."""
 
     def __init__(self, registry: CollectorRegistry, name: str, text: str) -> None:
-        self._registry: CollectorRegistry | None = registry
+        self._registry = registry
         self._gauge = Gauge(name, text, registry=None)
+        self._shown = False
 
     def set(self, value: float) -> None:
         self._gauge.set(value)
-        if self._registry is not None:
+        if not self._shown:
             self._registry.register(self._gauge)
-            self._registry = None
+            self._shown = True
+
+    def clear(self) -> None:
+        """Absent again."""
+        if self._shown:
+            self._registry.unregister(self._gauge)
+            self._shown = False
 
 
 class Instruments:
@@ -62,7 +68,7 @@ class Instruments:
             return made
 
         waited = "Seconds for which calls that were due were held up, by what held them up."
-        self.throttle_seconds = counter("plugin_probe_throttle_seconds", waited, "limit", LIMITS)
+        self.throttle_seconds = counter("plugin_probe_throttle_seconds", waited, "limit", Limit)
         self.stalls = counter("plugin_probe_stalls", "Times that the worker itself was suspended or starved.")
         self.skipped = counter("plugin_probe_skipped", "Probes that were due and not made.", "reason", SkipReason)
         retried = "Calls repeated because a reused connection had gone stale."

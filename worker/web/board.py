@@ -8,6 +8,7 @@ from worker.core.outcome import Verdict
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded, Track
 from worker.sinks.rows import Row, row
+from worker.sinks.text import Redact, unchanged
 
 #: Sick first, then what nothing is known of.
 _ORDER = {Verdict.DOWN: 0, Verdict.UNKNOWN: 1, None: 2, Verdict.UP: 3}
@@ -49,9 +50,10 @@ class Board:
     """A sink that keeps the newest row of each target."""
 
     rows: dict[TargetKey, Row] = field(default_factory=dict)
+    redact: Redact = unchanged
 
     def record(self, recorded: Recorded) -> None:
-        self.rows[recorded.result.target.key] = row(recorded)
+        self.rows[recorded.result.target.key] = row(recorded, self.redact)
 
     def forget(self, key: TargetKey) -> None:
         self.rows.pop(key, None)
