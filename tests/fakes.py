@@ -146,11 +146,15 @@ class ScriptedPlugins:
         self.calls: list[tuple[TargetKey, float]] = []
         self.inflight = 0
         self.most_inflight = 0
+        self.fresh_calls = 0
+        #: The numbers of calls whose kept-alive connection is dead.
+        self.dead: frozenset[int] = frozenset()
 
-    async def __call__(self, target: Target) -> Exchange:
+    async def __call__(self, target: Target, fresh: bool = False) -> Exchange:
         number = self._numbers[target.key]
         self._numbers[target.key] += 1
         self.calls.append((target.key, self._clock.now()))
+        self.fresh_calls += fresh
         started_at = self._clock.wall()
         self.inflight += 1
         self.most_inflight = max(self.most_inflight, self.inflight)
@@ -158,6 +162,9 @@ class ScriptedPlugins:
             await asyncio.sleep(self._takes_s(target))
         finally:
             self.inflight -= 1
+        if number in self.dead and not fresh:
+            lost = no_reply(Failure.DISCONNECTED, Phase.WAIT)
+            return exchange(lost, at=started_at, ended_at=self._clock.wall(), stale=True, reused_connection=True)
         answer, status = self._script(target, number)
         return exchange(answer, status=status, at=started_at, ended_at=self._clock.wall())
 

@@ -56,10 +56,16 @@ def make_terms(
     rate: Rate = FAST,
     concurrency: int = 50,
     namespace_concurrency: int | None = None,
+    namespace_rate: Rate | None = None,
     rechecks: int = 0,
     grace_s: float = 10.0,
 ) -> Terms:
-    settings = LimitSettings(rate=rate, concurrency=concurrency, namespace_concurrency=namespace_concurrency)
+    settings = LimitSettings(
+        rate=rate,
+        concurrency=concurrency,
+        namespace_concurrency=namespace_concurrency,
+        namespace_rate=namespace_rate,
+    )
     policy = Policy(rechecks=rechecks)
     return Terms(limits=Limits(settings), policy=policy, grace_s=grace_s, rate_per_s=rate.per_second)
 
@@ -83,7 +89,7 @@ class Rig:
         self.new_key = False  # a new one lies ready
         self.engine = Engine(
             World(
-                call=lambda target: wrap(self.plugins(target)),
+                call=lambda target, fresh: wrap(self.plugins(target, fresh)),
                 clock=self.clock,
                 hard_cap=hard_cap,
                 key_version=self._key_version,
@@ -366,6 +372,91 @@ def test_one_slow_namespace_holds_up_no_other() -> None:
     slow = [at for key, at in rig.plugins.calls if key.namespace == "ns0"]
     assert slow == pytest.approx([10.0 * (number // 2) for number in range(20)], abs=0.2)
     assert rig.held_s[Limit.NAMESPACE_CONCURRENCY] > 0
+
+
+@pytest.mark.parametrize("concurrency", [2, 4])
+def test_one_slow_namespace_never_has_every_call_in_flight(concurrency: int) -> None:
+    def takes_s(target: Target) -> float:
+        return 2.0 if target.key.namespace == "slow" else 0.001
+
+    targets = [make_target(f"s{number}", "slow") for number in range(12)]
+    targets += [make_target(f"f{number}", "fast") for number in range(40)]
+
+    async def main() -> tuple[Rig, float]:
+        rig = Rig(takes_s=takes_s, concurrency=concurrency)
+        return await rig.batch(targets), now()
+
+    rig, took_s = virtually(main())
+    assert max(at for key, at in rig.plugins.calls if key.namespace == "fast") < 0.1
+    # when the others are done it may have all there is
+    alone = concurrency if concurrency == 2 else concurrency - 1
+    assert took_s <= 2.0 * (12 / alone + 1) + 0.1
+    assert rig.plugins.most_inflight == concurrency
+
+
+def test_a_namespace_alone_has_every_call() -> None:
+    async def main() -> tuple[Rig, float]:
+        return await Rig(takes_s=1.0, concurrency=2).batch(many(10)), now()
+
+    assert virtually(main())[1] == pytest.approx(5.0, abs=0.01)
+
+
+def test_a_connection_that_was_dead_is_asked_again_on_a_new_one_within_the_limits() -> None:
+    async def main() -> Rig:
+        rig = Rig(rate=Rate(count=1, period_s=1.0), concurrency=2)
+        rig.plugins.dead = frozenset({0})
+        return await rig.batch([make_target("a"), make_target("b")])
+
+    rig = virtually(main())
+    assert rig.outcomes == {"a": [Outcome.SUCCESS], "b": [Outcome.SUCCESS]}
+    assert rig.attempts == [2, 2], "every call counts"
+    assert rig.plugins.fresh_calls == 2
+    assert most_in([at for _, at in rig.plugins.calls], 1.0) == 1
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_dead_connection_that_cannot_be_asked_again_proves_nothing(stopped: bool) -> None:
+    async def main() -> Rig:
+        rig = Rig(takes_s=0.5)
+        rig.plugins.dead = frozenset({0})
+        if stopped:
+            rig.later(0.1, rig.engine.stop)
+        return await rig.batch([make_target("a")], None if stopped else 0.1)
+
+    rig = virtually(main())
+    assert (rig.outcomes, rig.attempts) == ({"a": [Outcome.SKIPPED]}, [1])
+
+
+def test_a_stop_while_a_dead_connection_waits_to_be_asked_again_proves_nothing() -> None:
+    async def main() -> Rig:
+        rig = Rig(rate=Rate(count=1, period_s=60.0))
+        rig.plugins.dead = frozenset({0})
+        rig.later(1.0, rig.engine.stop)
+        return await rig.batch([make_target("a")])
+
+    rig = virtually(main())
+    assert (rig.outcomes, rig.attempts) == ({"a": [Outcome.SKIPPED]}, [1])
+
+
+def test_a_bug_in_what_is_remembered_is_an_outcome_and_the_batch_goes_on() -> None:
+    async def main() -> Rig:
+        rig = Rig(script=lambda target, _number: (reply(inference_name=7 if target.key.plugin == "p0" else "x"), 200))
+        return await rig.batch(many(3))
+
+    rig = virtually(main())
+    assert rig.outcomes["p0"] == [Outcome.INTERNAL_ERROR]
+    assert rig.outcomes["p1"] == rig.outcomes["p2"] == [Outcome.SUCCESS]
+
+
+def test_a_reload_that_lifts_a_limit_frees_what_it_held() -> None:
+    async def main() -> Rig:
+        rig = Rig(namespace_rate=Rate(count=1, period_s=3600.0), concurrency=5)
+        rig.later(1.0, rig.engine.replace_terms, make_terms(concurrency=5))
+        rig.later(5.0, rig.engine.stop)
+        return await rig.batch(many(5))
+
+    rig = virtually(main())
+    assert {outcome for found in rig.outcomes.values() for outcome in found} == {Outcome.SUCCESS}
 
 
 @pytest.mark.parametrize(

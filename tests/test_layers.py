@@ -14,6 +14,7 @@ WORKER = Path(__file__).parent.parent / "worker"
 #: cycle between rows.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("worker.core.target", "worker.core.outcome", "worker.core.exchange", "worker.core.vector", "worker.core.shape"),
+    ("worker.core.limit",),
     ("worker.core.rules",),
     ("worker.core.judge",),
     ("worker.core.attempt", "worker.core.result"),
@@ -25,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("worker.clock",),
     ("worker.limits",),
     ("worker.backlog",),
-    ("worker.agenda",),
+    ("worker.agenda", "worker.running"),
     ("worker.stall",),
     ("worker.world",),
     ("worker.engine",),

@@ -15,7 +15,7 @@ import click
 
 from worker.core.exits import Exit, FailOn
 from worker.ending import drop_stdout, leave, printed
-from worker.options import Duration, FailOnType, ReportType, common
+from worker.options import Duration, FailOnType, Id, ReportType, common
 from worker.settings import ConfigError, Settings
 from worker.version import VERSION
 
@@ -114,8 +114,8 @@ def run(config: Path, log_level: str | None, log_format: str | None, enable_relo
 
 @cli.command()
 @common
-@click.argument("namespace")
-@click.argument("plugin")
+@click.argument("namespace", type=Id())
+@click.argument("plugin", type=Id())
 @click.option("--inputs", metavar="JSON", help="An object to send instead of the configured inputs.")
 def check(
     config: Path, log_level: str | None, log_format: str | None, namespace: str, plugin: str, inputs: str | None
@@ -155,7 +155,8 @@ def validate(config: Path, log_level: str | None, log_format: str | None, resolv
 
         text = Credentials(settings.api, os.environ).redact(show(settings))
     else:
-        text = f"{config}: {len(settings.targets)} targets, no problem\n"
+        count = len(settings.targets)
+        text = f"{config}: {count} target{'' if count == 1 else 's'}, no problem\n"
     leave(Exit.OK if printed(lambda: click.echo(text, nl=False)) else Exit.WORKER_FAILED)
 
 
@@ -223,11 +224,15 @@ def demo(config: Path, log_level: str | None, log_format: str | None, keep: bool
     leave(Exit.FOUND if surprises else Exit.OK)
 
 
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
 def _json_object(text: str | None) -> dict[str, Any] | None:
     if text is None:
         return None
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_refuse_constant)
     except ValueError as error:
         raise click.BadParameter(f"no JSON: {error}", param_hint="--inputs") from error
     if not isinstance(value, dict):

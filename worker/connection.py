@@ -26,7 +26,6 @@ class Connection:
         self._credentials: Credentials | None = None
         self._client: Client | None = None
         self._retired: list[Client] = []
-        self._stale_told = 0
 
     async def open(self, api: ApiSettings) -> None:
         """Calls go to this API from now on; those in flight end as they began.
@@ -44,9 +43,11 @@ class Connection:
         self._api, self._certificates = api, certificates
         self._credentials, self._client = credentials, client
 
-    def call(self, target: Target) -> Coroutine[Any, Any, Exchange]:
+    def call(self, target: Target, fresh: bool) -> Coroutine[Any, Any, Exchange]:
         assert self._client, "opened before the first call"
-        return self._client.call(target)
+        if fresh:
+            self._own.stale_retries.inc()
+        return self._client.call(target, fresh=fresh)
 
     def key_version(self, look: bool) -> int:
         """A number that is another one when the key is, never shown to anybody; `look` reads the key file now."""
@@ -60,11 +61,7 @@ class Connection:
 
     def note(self) -> None:
         """What the client counted goes to the metrics."""
-        if self._client is None:
-            return
-        self._own.stale_retries.inc(self._client.stale_connection_retries - self._stale_told)
-        self._stale_told = self._client.stale_connection_retries
-        if self._client.earliest_cert_expiry is not None:
+        if self._client and self._client.earliest_cert_expiry is not None:
             self._own.tls_expiry.set(self._client.earliest_cert_expiry)
 
     async def close(self) -> None:
@@ -78,7 +75,6 @@ class Connection:
             return
         self.note()
         self._own.tls_expiry.clear()
-        self._stale_told = 0
         self._retired.append(self._client)
         for client in [retired for retired in self._retired if not retired.inflight]:
             self._retired.remove(client)

@@ -94,8 +94,11 @@ class Daemon:
         waited_s = self._worker.clock.now() - self._started_at
         return waited_s >= READY_S or any(row.started_at is not None for row in self._board.rows.values())
 
-    def shown(self) -> list[Shown]:
-        return [shown for key in self._worker.engine.targets if (shown := self.shown_one(key))]
+    def shown(self) -> Iterator[Shown]:
+        for key in list(self._worker.engine.targets):  # a reload may come while somebody reads
+            shown = self.shown_one(key)
+            if shown:
+                yield shown
 
     def shown_one(self, key: TargetKey) -> Shown | None:
         engine = self._worker.engine

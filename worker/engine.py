@@ -21,6 +21,7 @@ from worker.core.schedule import batch_order
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded, Track, advance
 from worker.limits import Permit
+from worker.running import Running, cancelled
 from worker.world import Terms, World
 
 #: The dispatcher looks round at least this often, so that its heartbeat shows that it lives.
@@ -38,7 +39,7 @@ class Engine:
         self.targets: dict[TargetKey, Target] = {}
         self.agenda = Agenda(world.clock)
         self.heartbeat_at: float | None = None
-        self._running: dict[TargetKey, Probe] = {}
+        self._running = Running()
         self._backlog = Backlog(world.throttled)
         self._alarm = Alarm(world.clock)
         self._inbox: asyncio.Queue[tuple[Probe, Permit]] = asyncio.Queue()
@@ -50,7 +51,6 @@ class Engine:
         self._deadline: float | None = None
         self._stopping: SkipReason | None = None
         self._done = asyncio.Event()
-        self._waiting: dict[TargetKey, asyncio.Future[None]] = {}
 
     @property
     def inflight(self) -> int:
@@ -65,6 +65,7 @@ class Engine:
         self.tracks = {key: self.tracks.get(key, Track()) for key in self.targets}
         for index in batch_order([target.key for target in targets], self._clock.wall(), period_s):
             self._admit(Probe(target=targets[index], due_at=now))
+        self._share_limits()
         if deadline_s is not None:
             self._deadline = now + deadline_s
             asyncio.get_running_loop().call_later(deadline_s, self.stop, SkipReason.DEADLINE)
@@ -92,11 +93,12 @@ class Engine:
         if key not in self._running and not self._stopping:
             self._admit(Probe(target=self.targets[key], due_at=self._clock.now()))
             self._alarm.ring()
-        return self._waiting.setdefault(key, asyncio.get_running_loop().create_future())
+        return self._running.wait_for(key)
 
     def replace_targets(self, targets: Sequence[Target]) -> None:
         """The list after a reload: new targets are scheduled, those that left are forgotten, in flight or not."""
         before, self.targets = self.targets, {target.key: target for target in targets}
+        self._share_limits()
         for key in before.keys() - self.targets.keys():
             self._forget(key)
         now = self._clock.now()
@@ -114,6 +116,7 @@ class Engine:
         """
         terms.limits.adopt(self._terms.limits, self._clock.now())
         self._terms = terms
+        self._share_limits()
         self._world = replace(self._world, **world)
         self._backlog.free_all(self._clock.now())
         self._alarm.ring()
@@ -137,7 +140,7 @@ class Engine:
             probe = self._picked = self._pick(now)
             if probe is None:
                 await self._alarm.wait(self._next_look(now))
-            elif self._is_current(probe):
+            elif self._running.is_current(probe):
                 await self._world.hard_cap()
                 self._picked = None
                 self._start(probe, tasks)
@@ -157,7 +160,7 @@ class Engine:
             self.agenda.schedule(target, max(due_at, now) + settle_s)
 
     def _admit(self, probe: Probe) -> None:
-        self._running[probe.target.key] = probe
+        self._running.add(probe)
         if self._stopping:
             self._abandon(probe, self._stopping)
         else:
@@ -176,7 +179,7 @@ class Engine:
         return min(self.agenda.next_at(), freed_at, now + HEARTBEAT_S)
 
     def _start(self, probe: Probe, tasks: asyncio.TaskGroup) -> None:
-        if not self._is_current(probe):
+        if not self._running.is_current(probe):
             return
         now = self._clock.now()
         target = probe.target = self.targets[probe.target.key]
@@ -208,10 +211,11 @@ class Engine:
         version = self._world.key_version(False)
         probe.tries = replace(probe.tries, calls=probe.tries.calls + 1)
         try:
-            exchange = await self._world.call(probe.target)
+            fresh = probe.last is not None and probe.last[1].stale
+            exchange = await self._world.call(probe.target, fresh)
             self._settle(probe, exchange, version)
         except (Exception, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError) and _cancelled():
+            if isinstance(error, asyncio.CancelledError) and cancelled():
                 if self._stopping:
                     self._finish(probe, skip(probe.target, self._stopping, attempts=probe.tries.calls))
                 raise
@@ -220,7 +224,7 @@ class Engine:
             self._finish(probe, fail(probe.target, error, attempts=probe.tries.calls, lateness_s=probe.lateness_s))
 
     def _settle(self, probe: Probe, exchange: Exchange, version: int) -> None:
-        if not self._is_current(probe):
+        if not self._running.is_current(probe):
             return
         target, now = probe.target, self._clock.now()
         track = self.tracks[target.key]
@@ -234,37 +238,39 @@ class Engine:
             now=now,
             deadline=now if self._stopping else self._deadline,
             policy=self._terms.policy,
+            stale=exchange.stale,
             key_changed=judgement.outcome is Outcome.UNAUTHORIZED and self._world.key_version(True) != version,
         )
         if isinstance(decision, Again):
             probe.tries = decision.tries
             self.agenda.ask_again(probe, decision.at)
         else:
-            self._finish(probe, probe.result(judgement, exchange))
+            self._abandon(probe, self._stopping or SkipReason.DEADLINE)
 
     def _pause(self, probe: Probe, judgement: Judgement, now: float) -> None:
         namespace = probe.target.key.namespace
         most_s = self._terms.policy.max_retry_after_s
         wait_s = throttle_wait_s(judgement.retry_after_s, probe.tries.throttled, most_s)
         everything = self._terms.limits.pause(namespace, now, now + wait_s)
-        scope = "everything" if everything else "namespace"
-        told = {"namespace": namespace, "plugin": probe.target.key.plugin, "paused": scope, "wait_s": round(wait_s, 3)}
-        self._world.event("limits.throttled", level="warning", **told)
-
-    def _is_current(self, probe: Probe) -> bool:
-        """Not when it has ended, nor when its target has left, whether or not it has come back since."""
-        return self._running.get(probe.target.key) is probe
+        fields = {**probe.target.key._asdict(), "paused": "everything" if everything else "namespace"}
+        self._world.event("limits.throttled", level="warning", **fields, wait_s=round(wait_s, 3))
 
     def _abandon(self, probe: Probe, reason: SkipReason) -> None:
-        """It will not be called (again): what it last came to counts, if it was called at all."""
-        self._finish(probe, probe.result(*probe.last) if probe.last else skip(probe.target, reason))
+        """It will not be called (again): what it last came to counts, if it was heard at all."""
+        heard = probe.last is not None and not probe.last[1].stale
+        if heard and probe.last:
+            self._finish(probe, probe.result(*probe.last))
+        else:
+            self._finish(probe, skip(probe.target, reason, attempts=probe.tries.calls))
 
     def _finish(self, probe: Probe, result: Result) -> None:
-        if not self._is_current(probe):
+        if not self._running.is_current(probe):
             return
         self._record(result)  # before it is done with: should this raise, the probe can still end as a bug of ours
-        del self._running[probe.target.key]
-        self._tell_waiting(probe.target.key)
+        self._running.end(probe.target.key)
+        if self._terms.limits.shared and not self._endless and len(self._running.namespaces) == 1:
+            self._share_limits()
+            self._backlog.free_all(self._clock.now())
         self._check_done()
 
     def _record(self, result: Result) -> None:
@@ -275,15 +281,14 @@ class Engine:
 
     def _forget(self, key: TargetKey) -> None:
         self.tracks.pop(key, None)
-        self._running.pop(key, None)
+        self._running.end(key)
         self.agenda.forget(key)
-        self._tell_waiting(key)
         self._world.recorder.forget(key)
 
-    def _tell_waiting(self, key: TargetKey) -> None:
-        waiting = self._waiting.pop(key, None)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(None)
+    def _share_limits(self) -> None:
+        """Whether calls are to be kept free for other namespaces: those of the list, of a batch those not yet done."""
+        namespaces = {key.namespace for key in self.targets} if self._endless else self._running.namespaces
+        self._terms.limits.shared = len(namespaces) > 1
 
     def _check_done(self) -> None:
         if not self._running and (self._stopping or not self._endless):
@@ -293,9 +298,3 @@ class Engine:
         """The grace is over."""
         for worker in self._workers:
             worker.cancel()
-
-
-def _cancelled() -> bool:
-    """Whether somebody cancelled this task; a CancelledError may also leak out of the client."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -120,6 +120,8 @@ class Limits:
         self._gate = Gate()
         self._namespaces: dict[str, NamespaceLimits] = {}
         self.inflight = 0
+        #: Whether there are several namespaces; then none may have every call in flight, or it could hold up the rest.
+        self.shared = False
 
     def hold(self, now: float) -> Hold | None:
         """What holds every call back, if anything does."""
@@ -131,7 +133,10 @@ class Limits:
 
     def namespace_hold(self, namespace: str, now: float) -> Hold | None:
         """What holds a namespace's calls back, if anything does."""
-        return self._namespace(namespace).hold(now)
+        limits = self._namespace(namespace)
+        if self.shared and limits.inflight >= max(self._settings.concurrency - 1, 1):
+            return Hold(Limit.CONCURRENCY, math.inf)
+        return limits.hold(now)
 
     def take(self, namespace: str, now: float) -> Permit:
         """Counts a call that is sent now; to be asked only when nothing holds it."""

@@ -30,6 +30,20 @@ class Duration(click.ParamType[float]):
             self.fail(str(error), param, ctx)
 
 
+class Id(click.ParamType[str]):
+    """A namespace or plugin id, as strict as in a targets file."""
+
+    name = "id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from worker.config.fields import checked_id
+
+        try:
+            return checked_id(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 class FailOnType(click.ParamType[FailOn]):
     """down, unknown, an outcome, several with commas, or never."""
 

@@ -31,12 +31,12 @@ class Event(Protocol):
 class World:
     """Everything outside.
 
-    `hard_cap` is asked before every call. `key_version` changes with the API key; asked with True it looks for a new
-    one at once. `throttled` is told for how many seconds due calls were held back, and by which limit; `begun` when
-    everything is in place and the first call may go.
+    `call` with True takes a new connection. `hard_cap` is asked before every call. `key_version` changes with the API
+    key; asked with True it looks for a new one at once. `throttled` is told for how many seconds due calls were held
+    back, and by which limit; `begun` when everything is in place and the first call may go.
     """
 
-    call: Callable[[Target], Awaitable[Exchange]]
+    call: Callable[[Target, bool], Awaitable[Exchange]]
     clock: Clock
     hard_cap: Callable[[], Awaitable[None]]
     key_version: Callable[[bool], int]

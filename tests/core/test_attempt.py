@@ -22,10 +22,13 @@ def decide(
     rechecks: int = 0,
     deadline: float | None = None,
     key_changed: bool = False,
+    stale: bool = False,
 ) -> Final | Again:
     judgement = Judgement(outcome=outcome, retry_after_s=retry_after_s)
     policy = Policy(rechecks=rechecks, recheck_delay_s=2.0, max_retry_after_s=60.0)
-    return next_attempt(judgement, tries, now=NOW, deadline=deadline, policy=policy, key_changed=key_changed)
+    return next_attempt(
+        judgement, tries, now=NOW, deadline=deadline, policy=policy, stale=stale, key_changed=key_changed
+    )
 
 
 @pytest.mark.parametrize(
@@ -171,3 +174,11 @@ def test_a_probe_ends_whatever_comes_back(
 
 def test_only_failures_are_confirmed() -> None:
     assert {outcome.verdict for outcome in CONFIRMED} == {Verdict.DOWN}
+
+
+def test_a_dead_connection_is_asked_again_at_once_and_once() -> None:
+    first = decide(Outcome.DISCONNECTED, Tries(calls=1), stale=True)
+    assert first == Again(NOW, Tries(calls=1, stale=1))
+    assert decide(Outcome.DISCONNECTED, Tries(calls=2, stale=1), stale=True) == Final()
+    assert decide(Outcome.DISCONNECTED, Tries(calls=1)) == Final()
+    assert decide(Outcome.DISCONNECTED, Tries(calls=1), stale=True, deadline=NOW) == Final()

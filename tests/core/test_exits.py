@@ -36,7 +36,7 @@ def test_fail_on_takes_verdicts_and_outcomes(text: str, named: set[Outcome]) -> 
         pytest.param(
             "xyz", "'xyz' is no verdict or outcome: use up, down, unknown, an outcome, or never", id="no idea"
         ),
-        pytest.param("down,never", "'never' is no verdict or outcome", id="never beside another"),
+        pytest.param("down,never", "never stands alone", id="never beside another"),
         pytest.param("", "'' is no verdict or outcome", id="nothing"),
     ],
 )

@@ -92,6 +92,7 @@ def test_a_sound_vector_is_measured(value: list[Any], dimensions: int, norms: tu
         pytest.param([[1, 2], []], 2, "an empty vector", id="an empty row beside another"),
         pytest.param([[[]]], 0, "an empty vector", id="empty, deep down"),
         pytest.param([[1, 2], [3]], 2, "a ragged list of vectors", id="rows of two lengths"),
+        pytest.param([[[1, 2]], [[3, 4], [5, 6]]], 2, "a ragged list of vectors", id="two lengths above the rows"),
         pytest.param([1, [2]], 1, "a ragged list of vectors", id="a list among numbers"),
         pytest.param([[1], None], 1, "a ragged list of vectors", id="null beside a row"),
         pytest.param([[1], [[2]]], 1, "a ragged list of vectors", id="rows of two depths"),

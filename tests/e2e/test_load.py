@@ -144,5 +144,7 @@ def test_latencies_hold_none_of_our_own_waits(batch: tuple[Finished, Any]) -> No
 def test_stdout_holds_the_report_alone_and_stderr_the_log(batch: tuple[Finished, Any]) -> None:
     done, _ = batch
     assert json.loads(done.out)["summary"]["up"] == TARGETS
-    assert [event["event"] for event in done.events] == ["run.started", "run.finished"]
-    assert len(done.err.splitlines()) == 2
+    told = [event["event"] for event in done.events]
+    # a busy machine may stall us: then the log says so
+    assert [name for name in told if name != "worker.stalled"] == ["run.started", "run.finished"]
+    assert len(done.err.splitlines()) == len(told)

@@ -263,13 +263,13 @@ async def test_tls_files_that_cannot_be_used_are_configuration_errors(tls: TlsSe
     assert caught.value.problems == [f"{setting}No such file or directory"]
 
 
-async def test_the_time_out_may_be_given_with_the_call() -> None:
+async def test_the_time_out_is_the_targets() -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.until_left()
 
     async with serving(script) as server, client_of(server) as client:
-        exchange = await client.call(target(), timeout_s=0.1)
+        exchange = await client.call(target(timeout_s=0.1))
     assert exchange.timeout_s == 0.1
     assert isinstance(exchange.answer, NoReply)
     assert exchange.ended_at - exchange.started_at == pytest.approx(0.1, abs=0.05)

@@ -59,7 +59,7 @@ async def test_a_name_that_does_not_exist() -> None:
 async def test_dns_that_does_not_answer(dns_that_knows_nothing: int) -> None:
     resolver = AsyncResolver(nameservers=["127.0.0.1"], udp_port=dns_that_knows_nothing, timeout=30)
     async with client_of(80, host="api.example", resolver=resolver) as client:
-        exchange = await client.call(target(), timeout_s=0.2)
+        exchange = await client.call(target(timeout_s=0.2))
     assert exchange.answer == NoReply(
         failure=Failure.TIMEOUT, died_in=Phase.DNS, error="the host name was not resolved within 0.2 s"
     )
@@ -92,7 +92,7 @@ def test_dns_that_does_not_answer_does_not_hold_up_the_exit(dns_that_knows_nothi
         async def main():
             resolver = AsyncResolver(nameservers=["127.0.0.1"], udp_port={dns_that_knows_nothing}, timeout=30)
             async with client_of(80, host="api.example", resolver=resolver) as client:
-                print((await client.call(target(), timeout_s=0.2)).answer.failure)
+                print((await client.call(target(timeout_s=0.2))).answer.failure)
 
         asyncio.run(main())
     """

@@ -6,7 +6,7 @@ import pytest
 
 from tests.mixpeek.faults import DISCONNECTED, HEAD, no_reply
 from tests.mixpeek.servers import GOOD_BODY, Peer, Script, client_of, reply, replying, serving, target
-from worker.core.exchange import Failure, NoReply, Phase, Reply
+from worker.core.exchange import NoReply, Phase, Reply
 
 
 def dying_on(turn: int, *parts: bytes, then: str = "close") -> Script:
@@ -39,18 +39,20 @@ def dying_on(turn: int, *parts: bytes, then: str = "close") -> Script:
         pytest.param(dying_on(1, HEAD + b"Content-", then="reset"), id="reset in the head"),
     ],
 )
-async def test_a_reused_connection_that_dies_is_tried_once_more(script: Script) -> None:
+async def test_a_reused_connection_that_dies_is_told_as_stale_and_a_new_one_answers(script: Script) -> None:
     async with serving(script) as server, client_of(server) as client:
         await client.call(target())
-        exchange = await client.call(target())
-        assert client.stale_connection_retries == 1
+        dead = await client.call(target())
+        exchange = await client.call(target(), fresh=True)
+    assert isinstance(dead.answer, NoReply)
+    assert (dead.answer.failure, dead.stale, dead.reused_connection) == (DISCONNECTED, True, True)
     assert isinstance(exchange.answer, Reply)
     assert exchange.phases.connect is not None
-    assert exchange.reused_connection is False
+    assert (exchange.stale, exchange.reused_connection) == (False, False)
     assert len(server.requests) == 3
 
 
-async def test_a_second_death_is_an_answer() -> None:
+async def test_a_death_on_a_new_connection_is_an_answer() -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         if peer.number == 0:
@@ -59,49 +61,32 @@ async def test_a_second_death_is_an_answer() -> None:
 
     async with serving(script) as server, client_of(server) as client:
         await client.call(target())
-        exchange = await client.call(target())
-        assert client.stale_connection_retries == 1
+        await client.call(target())
+        exchange = await client.call(target(), fresh=True)
     assert exchange.answer == no_reply(
         DISCONNECTED, Phase.WAIT, "connection closed before the reply's head was complete"
     )
+    assert not exchange.stale
     assert len(server.requests) == 3
 
 
-async def test_a_reused_connection_that_dies_in_the_body_is_not_tried_again() -> None:
+async def test_a_reused_connection_that_dies_in_the_body_is_not_stale() -> None:
     script = dying_on(1, reply(length=1000))
     async with serving(script) as server, client_of(server) as client:
         await client.call(target())
         exchange = await client.call(target())
-        assert client.stale_connection_retries == 0
+    assert not exchange.stale
     assert isinstance(exchange.answer, NoReply)
     assert exchange.answer.died_in is Phase.RECEIVE
     assert exchange.reused_connection is True
 
 
-async def test_nonsense_on_a_reused_connection_is_not_tried_again() -> None:
+async def test_nonsense_on_a_reused_connection_is_not_stale() -> None:
     async with serving(dying_on(1, b"HELLO\r\n\r\n")) as server, client_of(server) as client:
         await client.call(target())
         exchange = await client.call(target())
-        assert client.stale_connection_retries == 0
+    assert not exchange.stale
     assert exchange.answer == no_reply(DISCONNECTED, Phase.WAIT, "malformed HTTP: Bad status line")
-
-
-async def test_the_second_try_has_the_same_time_out() -> None:
-    async def script(peer: Peer) -> None:
-        await peer.request()
-        if peer.number == 0:
-            await peer.send(reply())
-            await peer.request()
-            await asyncio.sleep(0.2)
-        else:
-            await peer.until_left()
-
-    async with serving(script) as server, client_of(server) as client:
-        await client.call(target())
-        exchange = await client.call(target(), timeout_s=0.4)
-    assert exchange.answer == no_reply(Failure.TIMEOUT, Phase.WAIT, "no reply within 0.4 s")
-    assert exchange.ended_at - exchange.started_at == pytest.approx(0.4, abs=0.05)
-    assert exchange.phases.wait == pytest.approx(0.2, abs=0.05)
 
 
 async def test_what_a_server_says_on_an_idle_connection_is_nobodys_answer() -> None:

@@ -98,7 +98,7 @@ async def test_a_proxy_that_hangs_up() -> None:
 
 async def test_a_proxy_that_never_answers() -> None:
     async with serving(Peer.until_left) as proxy, client_through(proxy) as client:
-        exchange = await client.call(target(), timeout_s=0.2)
+        exchange = await client.call(target(timeout_s=0.2))
     assert exchange.answer == NoReply(
         failure=Failure.TIMEOUT, died_in=Phase.CONNECT, error="no connection within 0.2 s"
     )

@@ -153,7 +153,7 @@ async def test_a_reset_in_the_handshake() -> None:
 
 async def test_a_handshake_that_hangs() -> None:
     async with serving(Peer.until_left) as server, client_of(server, scheme="https") as client:
-        exchange = await client.call(target(), timeout_s=0.2)
+        exchange = await client.call(target(timeout_s=0.2))
     assert exchange.answer == NoReply(
         failure=Failure.TIMEOUT, died_in=Phase.TLS, error="the TLS handshake did not end within 0.2 s"
     )

@@ -26,9 +26,11 @@ def test_a_failure_says_everything_that_whoever_acts_needs() -> None:
             "fault": "plugin",
             "http_status": 500,
             "duration_s": 0.042,
-            "phases": {"dns": 0.001, "connect": 0.002, "send": 0.0005, "wait": 0.04, "receive": 0.0015},
+            "phases": {"dns": 0.001, "connect": 0.002, "tls": None, "send": 0.0005, "wait": 0.04, "receive": 0.0015},
+            "died_in": None,
             "attempts": 1,
             "consecutive_failures": 1,
+            "inference_name": None,
             "error": "it broke",
             "request_id": "req-1",
             "expected": "HTTP 2xx",
@@ -40,8 +42,15 @@ def test_a_failure_says_everything_that_whoever_acts_needs() -> None:
 
 def test_a_call_that_died_says_in_which_phase() -> None:
     (line,) = told(last(probed(target(), timed_out())))
-    assert (line["died_in"], line["phases"]) == ("wait", {"send": 0.0005, "wait": 9.99})
-    assert not {"http_status", "labels", "request_id", "inference_name", "excerpt"} & set(line)
+    none = dict.fromkeys(("dns", "connect", "tls", "receive"))
+    assert (line["died_in"], line["phases"]) == ("wait", {**none, "send": 0.0005, "wait": 9.99})
+
+
+def test_a_failure_has_all_its_fields_whether_or_not_there_is_anything_to_say() -> None:
+    (line,) = told(last(probed(target(), timed_out())))
+    absent = ("http_status", "request_id", "inference_name", "excerpt")
+    assert {name: line[name] for name in absent} == dict.fromkeys(absent)
+    assert line["labels"] == {}
 
 
 def test_a_recovery_says_how_long_it_was_down_and_after_how_many_failures() -> None:
@@ -52,6 +61,7 @@ def test_a_recovery_says_how_long_it_was_down_and_after_how_many_failures() -> N
         "event": "probe.recovered",
         "namespace": "ns_a",
         "plugin": "embed_1_0_0",
+        "labels": {},
         "outcome": "success",
         "down_s": 120.0,
         "failures_before": 2,
@@ -86,8 +96,9 @@ def test_a_success_is_told_at_debug_alone() -> None:
 
 def test_a_slow_success_is_told_with_what_was_expected() -> None:
     slow = target(expect=Expectation(max_latency_s=0.01))
-    (line,) = told(last(probed(slow, exchange())), level="info")
-    assert (line["event"], line["outcome"], line["fault"]) == ("probe.succeeded", "slow", "plugin")
+    (line,) = told(last(probed(slow, exchange())))
+    assert (line["event"], line["level"]) == ("probe.succeeded", "debug")
+    assert (line["outcome"], line["fault"]) == ("slow", "plugin")
     assert (line["expected"], line["found"]) == ("at most 0.01 s", "0.042 s")
 
 
@@ -116,13 +127,14 @@ def test_a_result_that_proves_nothing_is_as_loud_as_somebody_can_act_on_it(call:
 def test_a_change_of_shape_names_both_and_a_change_of_name_stands_beside_it() -> None:
     before, after = exchange(), exchange(reply({"vector": [1.0]}, inference_name="embed_v2"))
     run = probed(target(), before, after)
-    changed, succeeded = told(*run, level="info")
+    changed, succeeded = told(*run)[1:]
     hashes = [one.track.shape_hash for one in run]
     assert changed == {
         "level": "info",
         "event": "shape.changed",
         "namespace": "ns_a",
         "plugin": "embed_1_0_0",
+        "labels": {},
         "before": hashes[0],
         "after": hashes[1],
         "shape": "{vector: number[1]}",

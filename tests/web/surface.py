@@ -46,8 +46,8 @@ class HandMade:
     def ready(self) -> bool:
         return self.is_ready
 
-    def shown(self) -> list[Shown]:
-        return list(self.targets)
+    def shown(self) -> Iterator[Shown]:
+        return iter(self.targets)
 
     def shown_one(self, key: TargetKey) -> Shown | None:
         return next((shown for shown in self.targets if shown.target.key == key), None)

@@ -28,7 +28,7 @@ def test_down_stands_before_unknown_before_unprobed_before_up_and_names_decide_w
         probed("e", exchange(refusal(), status=500)),
         probed("a"),
     ]
-    assert [one.target.key.plugin for one in sick_first(shown)] == ["e", "f", "d", "c", "a", "b"]
+    assert [one.target.key.plugin for one in sick_first(shown, 10)] == ["e", "f", "d", "c", "a", "b"]
 
 
 def test_what_is_shown_is_json() -> None:

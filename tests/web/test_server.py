@@ -234,3 +234,19 @@ async def test_a_scraper_that_leaves_harms_nobody() -> None:
         async with session.get(server.make_url("/-/healthy")) as healthy:
             assert healthy.status == 200
     await server.close()
+
+
+async def test_a_target_whose_ids_hold_slashes_can_be_named_for_a_probe() -> None:
+    asked: list[TargetKey] = []
+
+    async def probe(key: TargetKey, _within_s: float) -> bool:
+        asked.append(key)
+        return True
+
+    surface = HandMade([probed("p/1", namespace="n s/é")])
+    async with asking(surface, probe=probe) as client:
+        async with client.get("/probe", params={"target": "n s/é/p/1"}) as reply:
+            assert reply.status == 200
+        async with client.get("/probe", params={"target": "n s/é/p"}) as reply:
+            assert reply.status == 404
+    assert asked == [TargetKey("n s/é", "p/1")]

@@ -48,7 +48,8 @@ def _zero_or_more(value: object) -> float:
     return duration_s(value, zero=True)
 
 
-def _id(value: object) -> str:
+def checked_id(value: object) -> str:
+    """A namespace or plugin id. ValueError says what is wrong with it."""
     if not isinstance(value, str):
         if isinstance(value, (int, float)):
             raise ValueError(f"an id is text; quote it: '{shown(value)}'")
@@ -165,7 +166,7 @@ Rechecks = Annotated[int, BeforeValidator(_number_of_text), Field(ge=0, le=10)]
 Dimensions = Annotated[int, Field(ge=1, le=1_000_000)]
 Id = Annotated[
     str,
-    PlainValidator(_id),
+    PlainValidator(checked_id),
     WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH, "examples": ["text_embed_1_0_0"]}),
 ]
 LabelName = Annotated[str, PlainValidator(_label_name), WithJsonSchema({"type": "string"})]

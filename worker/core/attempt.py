@@ -38,6 +38,7 @@ class Tries:
     rechecks: int = 0
     throttled: int = 0
     stalled: int = 0
+    stale: int = 0
     key_changes: int = 0
 
 
@@ -67,10 +68,14 @@ def next_attempt(
     now: float,
     deadline: float | None,
     policy: Policy,
+    stale: bool = False,
     key_changed: bool = False,
 ) -> Final | Again:
     """Decides after a call; `tries` already counts it. An attempt past the deadline is not worth waiting for."""
-    again = _again(judgement, tries, now, policy, key_changed)
+    if stale and tries.stale == 0:  # nobody heard it: on a new connection it will be told how the plugin is
+        again: Again | None = Again(now, replace(tries, stale=1))
+    else:
+        again = _again(judgement, tries, now, policy, key_changed)
     if again is None or (deadline is not None and again.at >= deadline):
         return Final()
     return again

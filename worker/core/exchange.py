@@ -108,7 +108,9 @@ class Exchange:
 
     `started_at` and `ended_at` are Unix seconds; `timeout_s` is what the call was given; `lost_s` is how long our own
     event loop stood still meanwhile; `response_bytes` counts the body after decompression; `excerpt` is the beginning
-    of the body, at most 2 kB, without secrets; `headers` are kept only where somebody will look at them (`check`).
+    of the body, at most 2 kB, without secrets; `stale` says that a kept-alive connection died before the head of a
+    reply was complete, as it does when the server closes it just as the request is written; `headers` are kept only
+    where somebody will look at them (`check`).
     """
 
     started_at: float
@@ -122,6 +124,7 @@ class Exchange:
     request_id: str | None = None
     excerpt: str | None = None
     reused_connection: bool = False
+    stale: bool = False
     headers: tuple[tuple[str, str], ...] = ()
 
     @property

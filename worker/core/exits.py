@@ -43,6 +43,8 @@ def _named(word: str) -> Iterable[Outcome]:
         return [outcome for outcome in Outcome if outcome.verdict == word]
     if word in list(Outcome):
         return [outcome for outcome in Outcome if outcome == word]
+    if word == NEVER:
+        raise ValueError(f"{NEVER} stands alone: nothing else makes a difference beside it")
     known = [*Verdict, *Outcome, NEVER]
     near = get_close_matches(word, known, n=1)
     hint = f"; did you mean {near[0]}?" if near else f": use {', '.join(Verdict)}, an outcome, or {NEVER} alone"

@@ -90,9 +90,10 @@ _NUMERIC = {int, float, type(None)}
 
 
 def _rows(value: list[Any]) -> tuple[list[list[Any]], set[type], bool]:
-    """The innermost lists, the kinds of what they hold, and whether numbers stand beside lists anywhere.
+    """The innermost lists, the kinds of what they hold, and whether it is uneven: numbers stand beside lists, or lists
+    of one level have different lengths.
 
-    Works level by level: [1, 2] is one row; [[1, 2], [3, 4]] two; [[1], 2] is uneven.
+    Works level by level: [1, 2] is one row; [[1, 2], [3, 4]] two; [[1], 2] and [[[1]], [[2], [3]]] are uneven.
     """
     level, rows, kinds, uneven = [value], [], set[type](), False
     while level:
@@ -105,7 +106,7 @@ def _rows(value: list[Any]) -> tuple[list[list[Any]], set[type], bool]:
             else:
                 rows.append(node)
             kinds |= held - {list}
-        uneven = uneven or (bool(below) and bool(rows))
+        uneven = uneven or (bool(below) and bool(rows)) or len({len(node) for node in level}) > 1
         level = below
     return rows, kinds, uneven
 

@@ -13,7 +13,7 @@ from worker.core.exchange import Answer, Exchange, Failure, NoReply, Phase
 from worker.core.target import Target, TargetKey
 from worker.mixpeek.connector import TimedConnector, TimedResolver
 from worker.mixpeek.contract import encode_request, read_answer
-from worker.mixpeek.credentials import Credentials
+from worker.mixpeek.credentials import REDACTED, Credentials
 from worker.mixpeek.excerpts import excerpt, one_line
 from worker.mixpeek.failures import is_death, no_reply, timed_out
 from worker.mixpeek.flight import Flight
@@ -46,8 +46,6 @@ class Client:
         evidence: bool = False,
         resolver: AbstractResolver | None = None,
     ) -> None:
-        #: Calls that were sent a second time because a kept-alive connection had died under the first.
-        self.stale_connection_retries = 0
         #: When the first certificate of the chain that was seen last expires, Unix seconds; also of a refused one.
         self.earliest_cert_expiry: float | None = None
         #: Calls under way.
@@ -82,12 +80,13 @@ class Client:
         await self._resolver.close()
         await asyncio.sleep(0)  # aborted transports close in the loop's next turn
 
-    async def call(self, target: Target, *, timeout_s: float | None = None) -> Exchange:
-        """One call. Whatever the network and the server do is in the answer.
+    async def call(self, target: Target, *, fresh: bool = False) -> Exchange:
+        """One call, `fresh` on a new connection. Whatever the network and the server do is in the answer.
 
         Raises LocalError when this machine lacks what a call needs; cancellation passes.
         """
-        timeout_s = target.timeout_s if timeout_s is None else timeout_s
+        timeout_s = target.timeout_s
+        connector = self._fresh if fresh or self._api.fresh_connections else self._pooled
         url, body = self._request(target)
         self._authorize()
         flight = Flight(self._clock.now)
@@ -96,12 +95,13 @@ class Client:
         self.inflight += 1
         try:
             async with asyncio.timeout(timeout_s) as limit:
-                await self._fly(flight, url, body)
+                await self._send(connector, flight, url, body)
         except Exception as error:
             if limit.expired() and isinstance(error, TimeoutError):
                 failed = timed_out(flight.timeline.phase, timeout_s)
             else:
                 failed = no_reply(error, flight.timeline.phase)
+                flight.stale = flight.died_unheard() and is_death(error)
             if failed is None:
                 raise
         finally:
@@ -112,17 +112,6 @@ class Client:
         if flight.timeline.cert_expiry is not None:
             self.earliest_cert_expiry = flight.timeline.cert_expiry
         return self._exchange(flight, failed, started_at, ended_at, timeout_s, lost_s)
-
-    async def _fly(self, flight: Flight, url: URL, body: bytes) -> None:
-        try:
-            await self._send(self._fresh if self._api.fresh_connections else self._pooled, flight, url, body)
-        except Exception as error:
-            if not (flight.died_unheard() and is_death(error)):
-                raise
-            # The server may have closed the idle connection just as we wrote; a new one tells.
-            self.stale_connection_retries += 1
-            flight.restart()
-            await self._send(self._fresh, flight, url, body)
 
     async def _send(self, connector: TimedConnector, flight: Flight, url: URL, body: bytes) -> None:
         headers = self._headers if connector is self._pooled else self._closing_headers
@@ -147,18 +136,23 @@ class Client:
         body = b"".join(flight.pieces)
         shown = self._credentials.redact_bytes(body)
         answer = failed or self._read(flight, shown, ended_at)
+        escaped = b"\\" in shown
+        clean = redacted(answer, self._credentials, escaped=escaped)
+        # a key that was spelt with escapes stands in the body as it came
+        disguised = escaped and clean != answer
         return Exchange(
             started_at=started_at,
             ended_at=ended_at,
             timeout_s=timeout_s,
-            answer=redacted(answer, self._credentials, escaped=b"\\" in shown),
+            answer=clean,
             phases=flight.timeline.phases(),
             lost_s=lost_s,
             http_status=flight.status,
             response_bytes=None if flight.status is None else flight.body_bytes,
             request_id=self._request_id(flight.headers),
-            excerpt=self._excerpt(shown, cut=failed is not None),
+            excerpt=REDACTED if disguised else self._excerpt(shown, cut=failed is not None),
             reused_connection=flight.reused,
+            stale=flight.stale,
             headers=self._shown_headers(flight.headers) if self._evidence else (),
         )
 

@@ -31,7 +31,7 @@ class TimedHandler(ResponseHandler):
     def begin(self, timeline: Timeline) -> None:
         """The connection is ready for a request, whose times go to `timeline` from now on."""
         self.timeline = timeline
-        self.set_response_params(read_until_eof=True)
+        self.set_response_params(read_until_eof=True, auto_decompress=False)
         timeline.ready = True
         timeline.enter(Phase.SEND)
 

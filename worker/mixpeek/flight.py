@@ -5,27 +5,21 @@ from collections.abc import Callable, Mapping
 import aiohttp
 
 from worker.core.exchange import Phase
-from worker.mixpeek.excerpts import one_line
-from worker.mixpeek.failures import TooLargeError, UndecodableError
+from worker.mixpeek.decoding import Decoder
+from worker.mixpeek.failures import TooLargeError
 from worker.mixpeek.timeline import Timeline
 
-# What the parser decodes for us; anything else it would hand over as it came.
-_DECODED = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
 _NO_HEADERS: Mapping[str, str] = {}
 
 
 class Flight:
-    """One attempt: its timeline, and as much of the reply as has come."""
+    """One call: its timeline, and as much of the reply as has come. `stale`: its kept-alive connection was dead."""
 
-    __slots__ = ("_now", "body_bytes", "headers", "pieces", "status", "timeline")
+    __slots__ = ("body_bytes", "headers", "pieces", "stale", "status", "timeline")
 
     def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
-        self.restart()
-
-    def restart(self) -> None:
-        """Forgets the attempt, for another one."""
-        self.timeline = Timeline(self._now)
+        self.timeline = Timeline(now)
+        self.stale = False
         self.status: int | None = None
         self.headers = _NO_HEADERS
         self.pieces: list[bytes] = []
@@ -41,16 +35,13 @@ class Flight:
         return self.reused and self.timeline.phase is not Phase.RECEIVE
 
     async def receive(self, response: aiohttp.ClientResponse, max_bytes: int) -> None:
-        """Reads the body in pieces: read() would lift aiohttp's limit on decompression."""
+        """Reads the body in pieces, decoded, and no further than the cap."""
         self.status, self.headers = response.status, response.headers
-        content = response.content
-        while piece := await content.readany():
+        decoder = Decoder(self.headers.get("Content-Encoding", ""))
+        while raw := await response.content.readany():
+            piece = decoder.feed(raw, max_bytes - self.body_bytes + 1)
             self.pieces.append(piece)
             self.body_bytes += len(piece)
             if self.body_bytes > max_bytes:
                 raise TooLargeError(f"the reply has more than {max_bytes} bytes")
-        encoding = self.headers.get("Content-Encoding", "").strip().lower()
-        if encoding not in _DECODED and self.body_bytes:
-            raise UndecodableError(
-                f"content encoding {one_line(encoding, 60)!r} cannot be decoded, nor was it asked for"
-            )
+        decoder.finish()

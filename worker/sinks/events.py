@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from worker.core.outcome import Fault, Outcome, Verdict
 from worker.core.target import TargetKey
-from worker.core.track import VARYING, Recorded
+from worker.core.track import VARYING, Recorded, Track
 from worker.sinks.text import Redact, finite, one_line, unchanged
 
 #: Longest error, expected or found, in characters.
@@ -54,12 +54,14 @@ class Narrator:
         outage = self._remember(recorded, verdict)
         shape = self._shape_change(recorded)
         if shape and least <= logging.INFO:
-            yield Event(logging.INFO, "shape.changed", _shape_fields(recorded, *shape, self._redact))
+            yield Event(logging.INFO, "shape.changed", _given(_shape_fields(recorded, *shape, self._redact)))
         if recorded.changes.recovered and least <= logging.INFO:
-            yield Event(logging.INFO, "probe.recovered", _identity(recorded) | _recovery(recorded, outage))
+            yield Event(logging.INFO, "probe.recovered", _given(_identity(recorded) | _recovery(recorded, outage)))
         level, name = _headline(recorded, verdict)
         if least <= level:
-            yield Event(level, name, _fields(recorded, verdict, self._redact))
+            fields = _fields(recorded, verdict, self._redact)
+            # a failure has all its fields, so that whoever reads them by name finds each; elsewhere absent says enough
+            yield Event(level, name, fields if verdict is Verdict.DOWN else _given(fields))
 
     def _remember(self, recorded: Recorded, verdict: Verdict) -> _Outage | None:
         key = recorded.result.target.key
@@ -91,13 +93,16 @@ def _headline(recorded: Recorded, verdict: Verdict) -> tuple[int, str]:
     if verdict is Verdict.UNKNOWN:
         warned = outcome.fault in _WARNED and outcome is not Outcome.SKIPPED
         return logging.WARNING if warned else logging.INFO, "probe.unknown"
-    told = outcome is Outcome.SLOW or recorded.changes.inference_name is not None
-    return logging.INFO if told else logging.DEBUG, "probe.succeeded"
+    return logging.DEBUG, "probe.succeeded"
+
+
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _identity(recorded: Recorded) -> dict[str, Any]:
     target = recorded.result.target
-    return {"namespace": target.key.namespace, "plugin": target.key.plugin, "labels": dict(target.labels) or None}
+    return {"namespace": target.key.namespace, "plugin": target.key.plugin, "labels": dict(target.labels)}
 
 
 def _fields(recorded: Recorded, verdict: Verdict, redact: Redact) -> dict[str, Any]:
@@ -107,11 +112,10 @@ def _fields(recorded: Recorded, verdict: Verdict, redact: Redact) -> dict[str, A
     fields = _identity(recorded) | {
         "outcome": result.outcome.value,
         "fault": None if fault is Fault.NONE else fault.value,
-        "reason": result.skipped and result.skipped.value,
+        **({"reason": result.skipped.value} if result.skipped else {}),
         **_call(recorded),
         "attempts": result.attempts,
-        "consecutive_failures": track.consecutive_failures if verdict is Verdict.DOWN else None,
-        "consecutive_unknowns": track.consecutive_unknowns if verdict is Verdict.UNKNOWN else None,
+        **_in_a_row(track, verdict),
         **_inference_name(recorded, redact),
         "error": one_line(judgement.error, ERROR_LENGTH, redact),
         "request_id": one_line(exchange.request_id, WORD_LENGTH, redact) if exchange else None,
@@ -123,15 +127,26 @@ def _fields(recorded: Recorded, verdict: Verdict, redact: Redact) -> dict[str, A
     return fields
 
 
+def _in_a_row(track: Track, verdict: Verdict) -> dict[str, Any]:
+    if verdict is Verdict.UP:
+        return {}
+    down = verdict is Verdict.DOWN
+    return (
+        {"consecutive_failures": track.consecutive_failures}
+        if down
+        else {"consecutive_unknowns": track.consecutive_unknowns}
+    )
+
+
 def _call(recorded: Recorded) -> dict[str, Any]:
     exchange = recorded.result.exchange
     if exchange is None:
         return {}
-    phases = {name: finite(seconds) for name, seconds in exchange.phases.as_dict().items() if seconds is not None}
+    phases = {name: finite(seconds) for name, seconds in exchange.phases.as_dict().items()}
     return {
         "http_status": exchange.http_status,
         "duration_s": finite(exchange.duration_s),
-        "phases": phases or None,
+        "phases": phases,
         "died_in": exchange.died_in and exchange.died_in.value,
     }
 
@@ -140,7 +155,7 @@ def _inference_name(recorded: Recorded, redact: Redact) -> dict[str, Any]:
     renamed = recorded.changes.inference_name
     return {
         "inference_name": one_line(recorded.result.judgement.inference_name, WORD_LENGTH, redact),
-        "inference_name_before": one_line(renamed[0], WORD_LENGTH, redact) if renamed else None,
+        **({"inference_name_before": one_line(renamed[0], WORD_LENGTH, redact)} if renamed else {}),
     }
 
 

@@ -57,7 +57,7 @@ def _processors(fmt: str, run_id: str, redact: Redact, stream: TextIO | None) ->
         return event
 
     def scrub(_logger: Any, _method: str, event: EventDict) -> EventDict:
-        return {str(key): _scrubbed(value, redact) for key, value in event.items() if value is not None}
+        return {str(key): _scrubbed(value, redact) for key, value in event.items()}
 
     def redact_line(_logger: Any, _method: str, line: Any) -> Any:
         return redact(line)
@@ -167,4 +167,5 @@ class LogSink:
 
     def event(self, name: str, *, level: str = "info", **fields: Any) -> None:
         """An event of the worker itself: `event("sink.failed", level="error", sink="textfile", exc_info=True)`."""
-        self._logger.log(_LEVELS[level], name, **fields)
+        given = {key: value for key, value in fields.items() if value is not None}
+        self._logger.log(_LEVELS[level], name, **given)

@@ -1,5 +1,6 @@
 """Board: the newest result of every target, as the status page and the JSON API show it."""
 
+import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,6 +60,6 @@ class Board:
         self.rows.pop(key, None)
 
 
-def sick_first(targets: Iterable[Shown]) -> list[Shown]:
+def sick_first(targets: Iterable[Shown], most: int) -> list[Shown]:
     """Down, then unknown, then not yet probed, then up; by name within each."""
-    return sorted(targets, key=lambda shown: (_ORDER[shown.verdict], shown.target.key))
+    return heapq.nsmallest(most, targets, key=lambda shown: (_ORDER[shown.verdict], shown.target.key))

@@ -4,6 +4,7 @@ import asyncio
 import json
 import zlib
 from collections.abc import Awaitable, Callable, Iterator
+from itertools import islice
 from typing import Protocol
 
 from aiohttp import web
@@ -17,8 +18,8 @@ from worker.web.page import status_page
 #: What blackbox_exporter leaves of the scrape's time-out, for the answer to travel.
 SCRAPE_MARGIN_S = 0.5
 DEFAULT_PROBE_S = 10.0
-#: So many targets of the JSON API are written at a time.
-API_BATCH = 100
+#: So many targets are shown at a time, before probes get their turn.
+BATCH = 100
 
 #: Nothing on the page loads or sends anything; its only style is inline.
 _SECURITY = {
@@ -39,7 +40,7 @@ class Surface(Protocol):
 
     def ready(self) -> bool: ...
 
-    def shown(self) -> list[Shown]: ...
+    def shown(self) -> Iterator[Shown]: ...
 
     def shown_one(self, key: TargetKey) -> Shown | None: ...
 
@@ -118,9 +119,18 @@ class _Ready(_Handler):
         return web.Response(status=503, text="no call has been answered yet\n")
 
 
+def _batches(shown: Iterator[Shown]) -> Iterator[list[Shown]]:
+    while batch := list(islice(shown, BATCH)):
+        yield batch
+
+
 class _Status(_Handler):
     async def answer(self, _request: web.Request) -> web.Response:
-        return web.Response(text=status_page(self._surface.shown()), content_type="text/html")
+        shown: list[Shown] = []
+        for batch in _batches(self._surface.shown()):
+            shown += batch
+            await asyncio.sleep(0)  # probes go on
+        return web.Response(text=status_page(shown), content_type="text/html")
 
 
 class _Targets(_Handler):
@@ -131,10 +141,9 @@ class _Targets(_Handler):
         if request.method == "HEAD":
             return response
         await response.write(b'{"targets": [')
-        shown, comma = self._surface.shown(), ""
-        for start in range(0, len(shown), API_BATCH):
-            texts = [json.dumps(one.as_dict()) for one in shown[start : start + API_BATCH]]
-            await response.write((comma + ", ".join(texts)).encode())
+        comma = ""
+        for batch in _batches(self._surface.shown()):
+            await response.write((comma + ", ".join(json.dumps(one.as_dict()) for one in batch)).encode())
             comma = ", "
             await asyncio.sleep(0)  # probes go on: 5,000 targets at once would hold them up for 100 ms
         await response.write_eof(b"]}")
@@ -168,10 +177,15 @@ class _Probe(_Handler):
         super().__init__(surface)
         self._probe = probe
 
+    def _named(self, target: str) -> TargetKey | None:
+        """The configured target of that name; an id may hold a slash of its own."""
+        parts = target.split("/")
+        keys = (TargetKey("/".join(parts[:at]), "/".join(parts[at:])) for at in range(1, len(parts)))
+        return next((key for key in keys if self._surface.shown_one(key)), None)
+
     async def answer(self, request: web.Request) -> web.Response:
-        namespace, _, plugin = request.query.get("target", "").partition("/")
-        key = TargetKey(namespace, plugin)
-        if self._surface.shown_one(key) is None:
+        key = self._named(request.query.get("target", ""))
+        if key is None:
             return web.Response(status=404, text="no such target: ?target=NAMESPACE/PLUGIN names a configured one\n")
         in_time = await self._probe(key, _within_s(request))
         shown = self._surface.shown_one(key)
