@@ -37,13 +37,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An HTTP reply, sent `delay_s` after its request and not before `after` is set."""
+    """An HTTP reply, sent `delay_s` after its request and not before `after` is set; or a `hang_up` without a word."""
 
     body: bytes
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     delay_s: float = 0.0
     after: asyncio.Event | None = None
+    hang_up: bool = False
 
     def encoded(self) -> bytes:
         named = {"Content-Type": "application/json", "Content-Length": str(len(self.body)), **self.headers}
@@ -183,7 +184,9 @@ class _Connection(asyncio.Protocol):
 
     def _send(self, reply: Reply) -> None:
         self._server.inflight -= 1
-        if not self._transport.is_closing():
+        if reply.hang_up:
+            self.close()
+        elif not self._transport.is_closing():
             self._transport.write(reply.encoded())
 
 

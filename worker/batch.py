@@ -25,7 +25,8 @@ from worker.sinks.text import Redact, unchanged
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What `once` was asked for. `reports` are (kind, path); `bar` shows progress where stderr is a terminal."""
+    """What `once` was asked for. `reports` are (kind, path); `warnings` say where the
+    plan can't fit, for the log; `bar` shows progress where stderr is a terminal."""
 
     targets: Sequence[Target]
     period_s: float
@@ -33,6 +34,7 @@ class Order:
     fail_on: FailOn = field(default_factory=lambda: FailOn.parse("down"))
     reports: Sequence[tuple[str, Path]] = ()
     write_outputs: bool = True
+    warnings: Sequence[str] = ()
     bar: bool = True
 
 
@@ -94,7 +96,7 @@ async def run_batch(settings: Settings, launch: Launch, order: Order) -> Done:
 
 async def _run(worker: Worker, order: Order, targets: Sequence[Target], results: Results) -> Done:
     started_at, began = worker.clock.wall(), worker.clock.now()
-    worker.log.event("run.started", targets=len(targets), deadline_s=order.deadline_s)
+    worker.log.event("run.started", targets=len(targets), deadline_s=order.deadline_s, warnings=order.warnings or None)
     with stop_signals(worker):  # to the end: a signal that comes late must not cost what was found
         await worker.engine.run_batch(targets, period_s=order.period_s, deadline_s=order.deadline_s)
         finished_at = started_at + worker.clock.now() - began

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast
 
@@ -15,7 +16,7 @@ import click
 
 from worker.core.exits import Exit, FailOn
 from worker.ending import drop_stdout, leave, printed
-from worker.options import Duration, FailOnType, Id, ReportType, common
+from worker.options import Duration, FailOnType, Id, JsonObject, ReportType, common
 from worker.settings import ConfigError, Settings
 from worker.version import VERSION
 
@@ -73,14 +74,18 @@ def once(
     """
     settings = _load(config)
     from worker.batch import Order, chosen, print_json, run_batch
+    from worker.config.plan import plan_warnings
 
     targets = chosen(settings.targets, only)
     if only and not targets:
         raise click.UsageError(f"--only {' --only '.join(only)} matches none of {len(settings.targets)} targets")
+    period_s, deadline_s = period or settings.schedule.interval_s, deadline or settings.schedule.deadline_s
+    planned = replace(settings, targets=tuple(targets))
     order = Order(
         targets=targets,
-        period_s=period or settings.schedule.interval_s,
-        deadline_s=deadline or settings.schedule.deadline_s,
+        period_s=period_s,
+        deadline_s=deadline_s,
+        warnings=plan_warnings(planned, interval_s=period_s, deadline_s=deadline_s),
         fail_on=fail_on,
         reports=reports,
         write_outputs=not (no_outputs or only),
@@ -116,24 +121,26 @@ def run(config: Path, log_level: str | None, log_format: str | None, enable_relo
 @common
 @click.argument("namespace", type=Id())
 @click.argument("plugin", type=Id())
-@click.option("--inputs", metavar="JSON", help="An object to send instead of the configured inputs.")
+@click.option("--inputs", type=JsonObject(), metavar="JSON", help="An object to send instead of the configured inputs.")
 def check(
-    config: Path, log_level: str | None, log_format: str | None, namespace: str, plugin: str, inputs: str | None
+    config: Path,
+    log_level: str | None,
+    log_format: str | None,
+    namespace: str,
+    plugin: str,
+    inputs: dict[str, Any] | None,
 ) -> None:
     """Explain one probe: request, phases, reply, shape, and every rule with what was expected and found."""
-    given = _json_object(inputs)
     settings = _load(config)
-    from dataclasses import replace
-
     from worker.check import run_check, unlisted
     from worker.core.target import TargetKey
 
     key = TargetKey(namespace, plugin)
     target = next((listed for listed in settings.targets if listed.key == key), None)
-    if target is None and given is None:
+    if target is None and inputs is None:
         raise click.UsageError(f"{key} is not in the targets files: name its inputs with --inputs '{{…}}'")
     target = target or unlisted(settings, key)
-    target = target if given is None else replace(target, inputs=given)
+    target = target if inputs is None else replace(target, inputs=inputs)
     text, code = _run(run_check(settings, _launch(log_level or "error", log_format), target))
     taken = printed(lambda: click.echo(text, nl=False))
     leave(code if taken else Exit.WORKER_FAILED)
@@ -222,22 +229,6 @@ def demo(config: Path, log_level: str | None, log_format: str | None, keep: bool
     for surprise in surprises:
         click.echo(surprise, err=True)
     leave(Exit.FOUND if surprises else Exit.OK)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
-
-
-def _json_object(text: str | None) -> dict[str, Any] | None:
-    if text is None:
-        return None
-    try:
-        value = json.loads(text, parse_constant=_refuse_constant)
-    except ValueError as error:
-        raise click.BadParameter(f"no JSON: {error}", param_hint="--inputs") from error
-    if not isinstance(value, dict):
-        raise click.BadParameter('must be a JSON object such as {"text": "hello"}', param_hint="--inputs")
-    return value
 
 
 def _read(config: Path) -> Settings:

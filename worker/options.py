@@ -1,9 +1,10 @@
 """What the commands take: kinds of values, and the options that all of them have."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
@@ -42,6 +43,24 @@ class Id(click.ParamType[str]):
             return checked_id(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class JsonObject(click.ParamType[dict[str, Any]]):
+    """An object as a targets file could hold it."""
+
+    name = "json"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+        def refuse(constant: str) -> NoReturn:
+            raise ValueError(f"{constant} is no JSON number")
+
+        try:
+            found = json.loads(value, parse_constant=refuse)
+        except ValueError as error:
+            self.fail(f"no JSON: {error}", param, ctx)
+        if not isinstance(found, dict):
+            self.fail('must be a JSON object such as {"text": "hello"}', param, ctx)
+        return found
 
 
 class FailOnType(click.ParamType[FailOn]):

@@ -10,7 +10,7 @@ class Figure:
     """`ours` and `theirs` are CPU seconds, block by block; the ratio is of their sums."""
 
     name: str
-    bound: str
+    goal: str
     ours: list[float]
     theirs: list[float]
 
@@ -28,13 +28,13 @@ class Figure:
         first, third = self.quartiles
         spread = f"{first:.2f} to {third:.2f} in the middle half of {len(self.ours)} blocks"
         medians = f"{statistics.median(self.ours):.3f} s beside {statistics.median(self.theirs):.3f} s CPU"
-        return f"{self.name}: {self.ratio:.2f} ({spread}; {medians}); bound {self.bound}"
+        return f"{self.name}: {self.ratio:.2f} ({spread}; {medians}); goal {self.goal}"
 
     def as_dict(self) -> dict[str, Any]:
         first, third = self.quartiles
         return {
             "name": self.name,
-            "bound": self.bound,
+            "goal": self.goal,
             "ratio": self.ratio,
             "quartiles": [first, third],
             "blocks": len(self.ours),

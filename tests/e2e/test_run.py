@@ -27,7 +27,7 @@ from tests.e2e.commands import (
     write_config,
     write_targets,
 )
-from tests.servers import Mixpeek, answer, in_turn, refuse, serving
+from tests.servers import Mixpeek, Reply, answer, in_turn, refuse, serving
 
 pytestmark = pytest.mark.e2e
 
@@ -332,6 +332,38 @@ async def test_another_host_and_another_key_of_a_reload_are_used_at_once(tmp_pat
             await other.called(2)
             assert other.calls[0].headers["authorization"] == "Bearer sk_of_the_other_host"
             assert await surface.sample('plugin_probe_success{mixpeek_namespace="ns_a",plugin="up"}') == "1"
+
+
+async def test_a_hangup_while_it_stops_does_not_kill_it(tmp_path: Path) -> None:
+    async with serving(default=answer(delay_s=0.3)) as server:
+        configure(tmp_path, server, "up")
+        async with started("run", "-c", "worker.yaml", cwd=tmp_path) as process:
+            await process.url()
+            await server.called(1)
+            process.send(signal.SIGHUP)
+            process.send(signal.SIGTERM)
+            await process.event("worker.stopping")
+            process.send(signal.SIGHUP)
+            assert (await process.finish()).code == 0
+
+
+async def test_a_plugin_that_crashes_on_every_request_is_called_no_more_often_than_the_caps_allow(
+    tmp_path: Path,
+) -> None:
+    """On a kept-alive connection a crash looks like a connection that was dead: both calls count."""
+    async with serving({"bad": Reply(body=b"", hang_up=True)}) as server:
+        schedule = {"interval": "1s", "timeout": "900ms", "grace": "1s"}
+        configure(tmp_path, server, "good", "bad", schedule=schedule, limits={"rate": "2/s", "concurrency": 1})
+        async with daemon(tmp_path) as surface:
+            await server.called(6, "bad")
+            instants = [call.at for call in server.calls]
+            assert all(later - earlier >= 0.99 for earlier, later in zip(instants, instants[2:], strict=False))
+            counted = 0.0
+            for plugin in ("good", "bad"):
+                series = f'plugin_probe_calls_total{{mixpeek_namespace="ns_a",plugin="{plugin}"}}'
+                counted += float(await surface.sample(series) or 0)
+            assert len(server.calls) - counted <= 2, "those of one probe may be under way"
+            assert float(await surface.sample("plugin_probe_stale_connection_retries_total") or 0) >= 2
 
 
 async def test_limits_of_a_reload_hold_at_once(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def judge(expect: Expectation, exchange: Exchange, reference: Reference) -> Judg
     """The first rule that fails decides; when none does, the outcome is success."""
     answer = exchange.answer
     surveys = survey_vectors(answer, expect) if isinstance(answer, Reply) else {}
-    findings = _findings(expect, exchange, reference, surveys)
+    findings = _findings(expect, exchange, reference, surveys, telling=False)
     failed = next((finding for finding in findings if finding.outcome), None)
     facts = _describe(exchange, expect, surveys)
     if failed is None or failed.outcome is None:
@@ -80,10 +80,13 @@ def judge(expect: Expectation, exchange: Exchange, reference: Reference) -> Judg
 def explain(expect: Expectation, exchange: Exchange, reference: Reference) -> Iterator[Finding]:
     """Every rule that applies to this exchange, in order of precedence."""
     answer = exchange.answer
-    return _findings(expect, exchange, reference, survey_vectors(answer, expect) if isinstance(answer, Reply) else {})
+    surveys = survey_vectors(answer, expect) if isinstance(answer, Reply) else {}
+    return _findings(expect, exchange, reference, surveys, telling=True)
 
 
-def _findings(expect: Expectation, exchange: Exchange, reference: Reference, surveys: Surveys) -> Iterator[Finding]:
+def _findings(
+    expect: Expectation, exchange: Exchange, reference: Reference, surveys: Surveys, *, telling: bool
+) -> Iterator[Finding]:
     answer = exchange.answer
     if isinstance(answer, NoReply):
         yield _no_reply(answer, exchange)
@@ -93,7 +96,7 @@ def _findings(expect: Expectation, exchange: Exchange, reference: Reference, sur
         broken = Outcome.CONTRACT_VIOLATION
         yield Finding(rule="contract", expected=answer.expected, found=answer.found, outcome=broken)
     else:
-        yield from reply_findings(answer, expect, exchange, surveys)
+        yield from reply_findings(answer, expect, exchange, surveys, telling=telling)
 
 
 def _no_reply(answer: NoReply, exchange: Exchange) -> Finding:

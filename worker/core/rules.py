@@ -44,20 +44,27 @@ def survey_vectors(reply: Reply, expect: Expectation) -> Surveys:
     return {path: vector.survey(vector.lookup(raw, path)) for path in paths}
 
 
-def reply_findings(reply: Reply, expect: Expectation, exchange: Exchange, surveys: Surveys) -> Iterator[Finding]:
-    status = _cut(reply.status)
-    yield _finding(
-        "status", reply.status in ("success", "error"), "success or error", Outcome.CONTRACT_VIOLATION, status
-    )
-    yield from _contradictions(reply)
-    yield _finding("plugin", reply.status != "error", "status success", Outcome.PLUGIN_ERROR, f"status {status}")
+def reply_findings(
+    reply: Reply, expect: Expectation, exchange: Exchange, surveys: Surveys, *, telling: bool = True
+) -> Iterator[Finding]:
+    """Every rule, in order of precedence. Not `telling`, only the broken ones: the others' words would cost as much as
+    the judging.
+    """
+    kept = reply.status in ("success", "error")
+    if telling or not kept:
+        yield _finding("status", kept, "success or error", Outcome.CONTRACT_VIOLATION, _cut(reply.status))
+    yield from _contradictions(reply, telling)
+    kept = reply.status != "error"
+    if telling or not kept:
+        yield _finding("plugin", kept, "status success", Outcome.PLUGIN_ERROR, f"status {_cut(reply.status)}")
     raw = reply.raw_response
     stray = vector.first_nonfinite(raw)
-    found = f"{stray[0]} at {_cut(stray[1]) or 'raw_response'}" if stray else "all finite"
-    yield _finding("finite", stray is None, "finite numbers only", Outcome.BAD_VALUES, found)
-    yield from _vector_health(surveys, expect)
-    yield from _shape_findings(raw, expect, surveys)
-    if expect.max_latency_s is not None:
+    if telling or stray:
+        found = f"{stray[0]} at {_cut(stray[1]) or 'raw_response'}" if stray else "all finite"
+        yield _finding("finite", stray is None, "finite numbers only", Outcome.BAD_VALUES, found)
+    yield from _vector_health(surveys, expect, telling)
+    yield from _shape_findings(raw, expect, surveys, telling)
+    if expect.max_latency_s is not None and (telling or (exchange.duration_s or 0.0) > expect.max_latency_s):
         yield _latency(expect.max_latency_s, exchange)
 
 
@@ -65,48 +72,54 @@ def _finding(rule: str, kept: bool, expected: str, outcome: Outcome, found: str)
     return Finding(rule=rule, expected=expected, found=found, outcome=None if kept else outcome)
 
 
-def _contradictions(reply: Reply) -> Iterator[Finding]:
+def _contradictions(reply: Reply, telling: bool) -> Iterator[Finding]:
     """The reply's own words about raw_response, where they say something that can be wrong."""
     raw = reply.raw_response
     kinds = _KINDS.get(reply.response_type or "")
     if kinds:
         # bool is an int in Python, and in no other sense
         kept = isinstance(raw, kinds) and (kinds == (bool,) or not isinstance(raw, bool))
-        found = f"raw_response is {type(raw).__name__}"
-        yield _finding("response_type", kept, f"a {reply.response_type}", Outcome.CONTRACT_VIOLATION, found)
+        if telling or not kept:
+            found = f"raw_response is {type(raw).__name__}"
+            yield _finding("response_type", kept, f"a {reply.response_type}", Outcome.CONTRACT_VIOLATION, found)
     if reply.response_keys is not None:
-        keys = set(raw) if isinstance(raw, dict) else set()
-        kept = set(reply.response_keys) == keys
-        expected = f"the keys {_names(reply.response_keys)}"
-        yield _finding("response_keys", kept, expected, Outcome.CONTRACT_VIOLATION, _found_keys(raw))
+        kept = set(reply.response_keys) == (raw.keys() if isinstance(raw, dict) else set())
+        if telling or not kept:
+            expected = f"the keys {_names(reply.response_keys)}"
+            yield _finding("response_keys", kept, expected, Outcome.CONTRACT_VIOLATION, _found_keys(raw))
 
 
-def _vector_health(surveys: Surveys, expect: Expectation) -> Iterator[Finding]:
+def _vector_health(surveys: Surveys, expect: Expectation, telling: bool) -> Iterator[Finding]:
     normalized = {item.path for item in expect.vectors if item.normalized}
     for path, survey in surveys.items():
         if survey is None:
             continue  # no vector at all: a matter of shape, where one was asked for
         kept = survey.illness is None
-        yield _finding(f"vector {path}", kept, "a sound vector", Outcome.BAD_VALUES, survey.illness or "sound")
+        if telling or not kept:
+            yield _finding(f"vector {path}", kept, "a sound vector", Outcome.BAD_VALUES, survey.illness or "sound")
         if kept and path in normalized:
             worst = max(survey.norms, key=lambda length: abs(length - 1.0))
             kept = abs(worst - 1.0) <= vector.NORM_TOLERANCE
-            yield _finding(f"normalized {path}", kept, "norm 1", Outcome.BAD_VALUES, f"norm {worst:.6g}")
+            if telling or not kept:
+                yield _finding(f"normalized {path}", kept, "norm 1", Outcome.BAD_VALUES, f"norm {worst:.6g}")
 
 
-def _shape_findings(raw: Any, expect: Expectation, surveys: Surveys) -> Iterator[Finding]:
+def _shape_findings(raw: Any, expect: Expectation, surveys: Surveys, telling: bool) -> Iterator[Finding]:
     if expect.keys:
-        present = raw if isinstance(raw, dict) else {}
-        kept = all(key in present for key in expect.keys)
-        expected = f"the keys {_names(expect.keys)}"
-        yield _finding("keys", kept, expected, Outcome.SHAPE_MISMATCH, _found_keys(raw))
+        kept = isinstance(raw, dict) and all(key in raw for key in expect.keys)
+        if telling or not kept:
+            expected = f"the keys {_names(expect.keys)}"
+            yield _finding("keys", kept, expected, Outcome.SHAPE_MISMATCH, _found_keys(raw))
     for item in expect.vectors:
-        yield _vector_shape(raw, item, surveys[item.path])
+        survey = surveys[item.path]
+        if telling or survey is None or item.dimensions not in (None, survey.dimensions):
+            yield _vector_shape(raw, item, survey)
     if expect.schema is not None:
         problem = expect.schema(raw)
-        expected = problem.expected if problem else "a value that fits the JSON Schema"
-        found = f"{problem.found} at {_cut(problem.path) or 'raw_response'}" if problem else "fits"
-        yield _finding("schema", problem is None, expected, Outcome.SHAPE_MISMATCH, found)
+        if telling or problem:
+            expected = problem.expected if problem else "a value that fits the JSON Schema"
+            found = f"{problem.found} at {_cut(problem.path) or 'raw_response'}" if problem else "fits"
+            yield _finding("schema", problem is None, expected, Outcome.SHAPE_MISMATCH, found)
 
 
 def _vector_shape(raw: Any, item: VectorExpectation, survey: Survey | None) -> Finding:

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import logging
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from enum import StrEnum
@@ -11,6 +12,8 @@ from typing import Any, TypeVar
 from worker.sandbox.answers import Answer, Failure, Success, success
 from worker.sandbox.dialects import Build, Call, find_call
 from worker.sandbox.shims import run_in_daemon_thread
+
+_log = logging.getLogger("plugin_probe.sandbox")
 
 T = TypeVar("T")
 Alter = Callable[[Any], Any]
@@ -129,8 +132,15 @@ def _encoded(alter: Alter, value: Any) -> Success | Failure:
         return Failure(error=f"the reply is not JSON: {describe(error)}")
 
 
+def _told(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """In a line: whose traceback it is, and when the collector comes across it, is the plugin's affair."""
+    error = context.get("exception")
+    _log.error("%s: %s", context.get("message"), describe(error) if error else "no exception")
+
+
 def _run(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
+    loop.set_exception_handler(_told)
     while True:
         try:
             loop.run_forever()

@@ -3,12 +3,10 @@
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from worker.core.outcome import Verdict
 from worker.core.summary import Summary
-from worker.sinks import textfile
 from worker.sinks.rows import Row, instant
 from worker.sinks.text import finite
 
@@ -27,22 +25,8 @@ class RunInfo:
         return self.finished_at - self.started_at
 
 
-def document(run: RunInfo, rows: Iterable[Row], summary: Summary) -> dict[str, Any]:
-    """The whole report; `rows` in the order of the targets files."""
-    return _opening(run, summary) | {"results": [row.as_dict() for row in rows]}
-
-
-def write_json(target: str | Path | BinaryIO, run: RunInfo, rows: Iterable[Row], summary: Summary) -> None:
-    """The report to a file (at once or not at all) or into a stream, one row a line. OSError passes."""
-    chunks = json_chunks(run, rows, summary)
-    if isinstance(target, str | Path):
-        textfile.write(target, chunks)
-    else:
-        target.writelines(chunks)
-        target.flush()
-
-
 def json_chunks(run: RunInfo, rows: Iterable[Row], summary: Summary) -> Iterator[bytes]:
+    """The whole report, a row a line; `rows` in the order of the targets files."""
     opening = json.dumps(_opening(run, summary), indent=1, allow_nan=False)
     yield opening.removesuffix("\n}").encode() + b',\n "results": ['
     comma = b"\n  "
