@@ -72,6 +72,7 @@ def once(
                  2 bad usage or configuration           3 the worker failed
                  4 incomplete: not every target probed, or nothing conclusive
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.INCOMPLETE))  # until the batch stops gracefully
     settings = _load(config)
     from worker.batch import Order, chosen, print_json, run_batch
     from worker.config.plan import plan_warnings

@@ -347,3 +347,19 @@ def test_a_track_keeps_its_books(script: list[tuple[Exchange, Any] | Result]) ->
         assert math.isfinite(track.duration_sum_s)
         assert len(track.shapes_seen) <= MOST_SHAPES + 1
         assert (track.warming_since is None) or verdict is not Verdict.UP
+
+
+def test_what_took_too_long_to_warm_is_not_warming_though_it_says_so() -> None:
+    cold = exchange(refusal(error_code="model_warming"), status=503)
+    short = make_target(expect=replace(make_target().expect, max_warming_s=90.0))
+    track = Track()
+    shown = []
+    for number in range(4):
+        at = EPOCH_S + 60 * number
+        reference = Reference(warming_since=track.warming_since)
+        track, _ = advance(track, make_result(replace(cold, started_at=at, ended_at=at + 0.1), short, reference))
+        shown.append((track.outcome, track.warming))
+    since = EPOCH_S + 0.1
+    overdue = (Outcome.SERVER_ERROR, None)
+    assert shown == [(Outcome.WARMING, since), (Outcome.WARMING, since), overdue, overdue]
+    assert after(UP).warming is None

@@ -54,6 +54,12 @@ class Track:
     duration_sum_s: float = 0.0
 
     @property
+    def warming(self) -> float | None:
+        """Since when it has been warming; None once something conclusive came since, be it that it took too long."""
+        since, conclusive_at = self.warming_since, self.last_conclusive_at
+        return None if since is None or (conclusive_at is not None and conclusive_at > since) else since
+
+    @property
     def shape_label(self) -> str | None:
         """The shape's hash, or `varying` once the target has shown too many of them."""
         return VARYING if len(self.shapes_seen) > MOST_SHAPES else self.shape_hash

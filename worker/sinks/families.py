@@ -208,7 +208,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _plain(
         "plugin_probe_warming_since_timestamp_seconds",
-        "track.warming_since",
+        "track.warming",
         "Since when the plugin has said that it is warming, Unix time.",
     ),
     _plain(

@@ -73,7 +73,7 @@ class Row:
             "shape": self.shape,
             "shape_hash": self.shape_hash,
             "shape_diff": None,  # with pinned shapes
-            "vectors": [_vector(reading) for reading in self.vectors],
+            "vectors": None if self.shape is None else [_vector(reading) for reading in self.vectors],
             "golden_cosine": None,  # with golden vectors
             "expected": self.expected,
             "found": self.found,
