@@ -44,9 +44,9 @@ LOCKED := -q --universal --python-version 3.11 --generate-hashes --no-emit-index
 
 # Real servers for the tests, where that can be done; a test that misses one says so (and fails where CI=true).
 servers:
-	@command -v promtool >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	@{ command -v promtool && command -v curl; } >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	{ apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
-	-o DPkg::Lock::Timeout=300 prometheus >/dev/null; } || echo "no promtool here: its tests are skipped"; }
+	-o DPkg::Lock::Timeout=300 prometheus curl >/dev/null; } || echo "no promtool or curl here: their tests are skipped"; }
 
 # Each stamp stands for an environment that holds what its lock says. The larger one serves for the smaller.
 $(VENV)/demo: requirements-demo.lock pyproject.toml
