@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.core.limit import Limit
-from worker.limits import HardCap, Hold, Limits, Permit, Window, widened_s
+from worker.limits import HardCap, Hold, Limits, Permit, Sent, Window, widened_s
 from worker.settings import LimitSettings, Rate
 
 ROOMY = Rate(count=1000, period_s=1.0)
@@ -60,11 +60,11 @@ def test_windows_are_wider_than_configured(period_s: float, widened: float) -> N
 def test_a_window_is_free_until_it_is_full_and_again_when_the_first_leaves_it() -> None:
     window = Window(Rate(count=2, period_s=1.0))
     assert window.free_at(10.0) <= 10.0
-    window.take(10.0)
+    window.take(Sent(10.0))
     assert window.free_at(10.2) <= 10.2
-    window.take(10.2)
+    window.take(Sent(10.2))
     assert window.free_at(10.3) == 11.05
-    window.take(11.05)
+    window.take(Sent(11.05))
     assert window.free_at(11.06) == 11.25
 
 
@@ -302,6 +302,33 @@ def test_whatever_happens_no_gate_stays_closed_and_every_cap_holds(script: list[
             assert held(limits, name, now) is None
             limits.release(limits.take(name, now), now)
     assert all(limits.take(name, now).trials == () for name in "abc")
+
+
+@pytest.mark.parametrize("late_s", [0.0, 0.3])
+def test_a_call_counts_from_when_it_went_out(late_s: float) -> None:
+    limits = make_limits(Rate(count=1, period_s=1.0), 2)
+    limits.release(limits.take("ns_a", 10.0), 10.4, late_s)
+    hold = limits.hold(10.5)
+    assert hold
+    assert hold.limit is Limit.RATE
+    assert hold.until == pytest.approx(11.05 + late_s)
+    assert limits.hold(11.06 + late_s) is None
+
+
+@given(
+    gaps=st.lists(st.floats(0.0, 0.4), min_size=5, max_size=60),
+    lates=st.lists(st.floats(0.0, 2.0), min_size=60, max_size=60),
+    count=st.integers(1, 5),
+)
+def test_late_sends_exceed_no_cap_either(gaps: list[float], lates: list[float], count: int) -> None:
+    limits, now, seen = make_limits(Rate(count=count, period_s=1.0), 100), 0.0, list[float]()
+    for gap, late_s in zip(gaps, lates, strict=False):
+        now += gap
+        if limits.hold(now) is None:
+            limits.release(limits.take("ns_a", now), now, late_s)
+            seen.append(now + late_s)
+    for at in seen:
+        assert sum(at - 1.0 < other <= at for other in seen) <= count
 
 
 # Reload ---------------------------------------------------------------------------------------------------------------

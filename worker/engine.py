@@ -111,9 +111,7 @@ class Engine:
         self._check_done()
 
     def replace_terms(self, terms: Terms, **world: Any) -> None:
-        """The limits and the client after a reload; what the old limits counted stays counted, calls in flight end as
-        they began.
-        """
+        """The limits after a reload, and what else of the world changed; what the old limits counted stays counted."""
         terms.limits.adopt(self._terms.limits, self._clock.now())
         self._terms = terms
         self._share_limits()
@@ -195,25 +193,27 @@ class Engine:
     async def _work(self) -> None:
         while True:
             probe, permit = await self._inbox.get()
+            late_s = self._clock.now() - permit.sent.at
             try:
-                await self._perform(probe)
+                late_s += await self._perform(probe)
             finally:
                 now = self._clock.now()
-                self._terms.limits.release(permit, now)
+                self._terms.limits.release(permit, now, late_s)
                 self._backlog.free(permit.namespace, now)
                 self._alarm.ring()
             self._idle += 1
 
     # What comes back ------------------------------------------------------------------------------------------------
 
-    async def _perform(self, probe: Probe) -> None:
-        """One call. Whatever happens, the probe ends or is asked again; cancellation passes."""
+    async def _perform(self, probe: Probe) -> float:
+        """One call; the seconds until it had a connection. The probe ends or is asked again; cancellation passes."""
         version = self._world.key_version(False)
         probe.tries = replace(probe.tries, calls=probe.tries.calls + 1)
         try:
             fresh = probe.last is not None and probe.last[1].stale
             exchange = await self._world.call(probe.target, fresh)
             self._settle(probe, exchange, version)
+            return exchange.phases.connecting_s
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and cancelled():
                 if self._stopping:
@@ -222,6 +222,7 @@ class Engine:
             # a bug of ours is an outcome, and the batch goes on
             self._world.event("worker.failed", level="error", exc_info=error, target=str(probe.target.key))
             self._finish(probe, fail(probe.target, error, attempts=probe.tries.calls, lateness_s=probe.lateness_s))
+            return 0.0
 
     def _settle(self, probe: Probe, exchange: Exchange, version: int) -> None:
         if not self._running.is_current(probe):
@@ -257,8 +258,7 @@ class Engine:
 
     def _abandon(self, probe: Probe, reason: SkipReason) -> None:
         """It will not be called (again): what it last came to counts, if it was heard at all."""
-        heard = probe.last is not None and not probe.last[1].stale
-        if heard and probe.last:
+        if probe.last and not probe.last[1].stale:
             self._finish(probe, probe.result(*probe.last))
         else:
             self._finish(probe, skip(probe.target, reason, attempts=probe.tries.calls))

@@ -22,11 +22,19 @@ class Hold:
     until: float
 
 
+@dataclass(slots=True, eq=False)
+class Sent:
+    """When a call was sent, in the logs of every window that counts it."""
+
+    at: float
+
+
 @dataclass(frozen=True, slots=True)
 class Permit:
     """The right to make one call, given back with `Limits.release`. `trials` are the pauses that it tries out."""
 
     namespace: str
+    sent: Sent
     trials: tuple["Gate", ...] = ()
 
 
@@ -39,20 +47,23 @@ class Window:
     """A sliding log: at most `count` sends in any widened period."""
 
     def __init__(self, rate: Rate) -> None:
-        self._sent: deque[float] = deque(maxlen=rate.count)
+        self._sent: deque[Sent] = deque(maxlen=rate.count)
         self._count = rate.count
         self._period_s = widened_s(rate.period_s)
 
     def free_at(self, now: float) -> float:
         """When the next send may go; `now` or earlier when it may at once."""
-        return now if len(self._sent) < self._count else self._sent[0] + self._period_s
+        return now if len(self._sent) < self._count else self._sent[0].at + self._period_s
 
-    def take(self, now: float) -> None:
-        self._sent.append(now)
+    def take(self, sent: Sent) -> None:
+        self._sent.append(sent)
+
+    def adopt(self, before: "Window") -> None:
+        self._sent.extend(before._sent)
 
     def is_idle(self, now: float) -> bool:
         """Nothing was sent in the last period."""
-        return not self._sent or self._sent[-1] + self._period_s <= now
+        return not self._sent or self._sent[-1].at + self._period_s <= now
 
 
 class Gate:
@@ -140,16 +151,21 @@ class Limits:
 
     def take(self, namespace: str, now: float) -> Permit:
         """Counts a call that is sent now; to be asked only when nothing holds it."""
-        limits = self._namespace(namespace)
-        self._window.take(now)
+        limits, sent = self._namespace(namespace), Sent(now)
+        self._window.take(sent)
         if limits.window:
-            limits.window.take(now)
+            limits.window.take(sent)
         self.inflight += 1
         limits.inflight += 1
-        return Permit(namespace, tuple(gate for gate in (self._gate, limits.gate) if gate.take()))
+        return Permit(namespace, sent, tuple(gate for gate in (self._gate, limits.gate) if gate.take()))
 
-    def release(self, permit: Permit, now: float) -> None:
-        """The call has ended, however it did. A 429 must have been told with `pause` before."""
+    def release(self, permit: Permit, now: float, late_s: float = 0.0) -> None:
+        """The call has ended, however it did. A 429 must have been told with `pause` before.
+
+        `late_s` is how long after `take` the request went out: a new connection takes its time, and what a server sees
+        late counts late.
+        """
+        permit.sent.at += late_s
         self.inflight -= 1
         self._namespace(permit.namespace).inflight -= 1
         for gate in permit.trials:
@@ -167,16 +183,14 @@ class Limits:
         """Takes over what is in flight, sent and paused from the limits before a reload, so that no cap is exceeded."""
         self.inflight = before.inflight
         self._gate = before._gate
-        for sent in before._window._sent:
-            self._window.take(sent)
+        self._window.adopt(before._window)
         for name, old in before._namespaces.items():
             if old.is_idle(now):
                 continue  # it may have left the list
             new = self._namespace(name)
             new.inflight, new.gate = old.inflight, old.gate
             if old.window and new.window:
-                for sent in old.window._sent:
-                    new.window.take(sent)
+                new.window.adopt(old.window)
 
     def _namespace(self, name: str) -> NamespaceLimits:
         found = self._namespaces.get(name)

@@ -34,3 +34,8 @@ def test_only_a_call_without_a_reply_died_in_a_phase() -> None:
 
 def test_a_target_is_named_by_namespace_and_plugin() -> None:
     assert str(TargetKey("ns_a", "p_1_0_0")) == "ns_a/p_1_0_0"
+
+
+def test_what_a_new_connection_took_is_told_apart_from_the_duration() -> None:
+    assert Phases(send=1.0, wait=2.0).connecting_s == 0.0
+    assert Phases(dns=1.0, connect=2.0, tls=4.0, send=8.0).connecting_s == 7.0

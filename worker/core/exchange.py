@@ -34,6 +34,11 @@ class Phases:
             return None
         return self.send + (self.wait or 0.0) + (self.receive or 0.0)
 
+    @property
+    def connecting_s(self) -> float:
+        """dns + connect + tls: what a new connection took."""
+        return (self.dns or 0.0) + (self.connect or 0.0) + (self.tls or 0.0)
+
     def as_dict(self) -> dict[str, float | None]:
         return {name: getattr(self, name) for name in PHASE_NAMES}
 
