@@ -67,7 +67,7 @@ def make_terms(
         namespace_rate=namespace_rate,
     )
     policy = Policy(rechecks=rechecks)
-    return Terms(limits=Limits(settings), policy=policy, grace_s=grace_s, rate_per_s=rate.per_second)
+    return Terms(limits=Limits(settings), hard_cap=no_cap, policy=policy, grace_s=grace_s, rate_per_s=rate.per_second)
 
 
 class Rig:
@@ -91,13 +91,12 @@ class Rig:
             World(
                 call=lambda target, fresh: wrap(self.plugins(target, fresh)),
                 clock=self.clock,
-                hard_cap=hard_cap,
                 key_version=self._key_version,
                 recorder=self.recorder,
                 event=self.events,
                 throttled=self._throttled,
             ),
-            make_terms(**terms),
+            replace(make_terms(**terms), hard_cap=hard_cap),
         )
 
     def _key_version(self, look: bool) -> int:
@@ -856,19 +855,21 @@ def test_new_terms_keep_the_caps() -> None:
 
 
 def test_new_terms_hold_at_once() -> None:
-    async def main() -> tuple[Rig, Rig]:
+    async def main() -> tuple[Rig, ScriptedPlugins, ScriptedPlugins]:
         rig, other = Rig(concurrency=1, takes_s=10.0), Rig(takes_s=0.1)
+        before, after = rig.plugins, other.plugins
 
         def replace_all() -> None:
-            rig.engine.replace_terms(make_terms(concurrency=50), call=other.plugins)
+            rig.plugins = after  # as a reload exchanges the client behind the connection
+            rig.engine.replace_terms(make_terms(concurrency=50))
 
         rig.later(15.0, replace_all)
         await rig.batch(many(10))
-        return rig, other
+        return rig, before, after
 
-    rig, other = virtually(main())
-    assert (len(rig.plugins.calls), len(other.plugins.calls)) == (2, 8)
-    assert {at for _, at in other.plugins.calls} == {15.0}
+    rig, before, after = virtually(main())
+    assert (len(before.calls), len(after.calls)) == (2, 8)
+    assert {at for _, at in after.calls} == {15.0}
     assert len(rig.recorder.recorded) == 10
 
 

@@ -80,7 +80,6 @@ class Worker:
         world = World(
             call=connection.call,
             clock=clock,
-            hard_cap=HardCap(settings.limits.rate),
             key_version=connection.key_version,
             recorder=recorder,
             event=log.event,
@@ -131,7 +130,7 @@ class Worker:
         self.settings = settings
         for target in settings.targets:
             self.metrics.add(target)
-        self.engine.replace_terms(terms(settings), hard_cap=HardCap(settings.limits.rate))
+        self.engine.replace_terms(terms(settings))
         self.engine.replace_targets(settings.targets)
 
     def _sink_failed(self, name: str, error: Exception) -> None:
@@ -147,6 +146,7 @@ def terms(settings: Settings) -> Terms:
     limits, confirm = settings.limits, settings.confirm
     return Terms(
         limits=Limits(limits),
+        hard_cap=HardCap(limits.rate),
         policy=Policy(
             rechecks=confirm.rechecks,
             recheck_delay_s=confirm.delay_s,
@@ -202,25 +202,23 @@ async def assemble(
 
 
 @contextmanager
-def stop_signals(worker: Worker) -> Iterator[list[signal.Signals]]:
-    """SIGTERM and SIGINT stop gracefully; a second one ends the process at once with 128 + n.
-
-    Gives the list of the signals that came.
-    """
+def stop_signals(worker: Worker) -> Iterator[None]:
+    """SIGTERM and SIGINT stop gracefully; a second one ends the process at once with 128 + n."""
     loop = asyncio.get_running_loop()
-    came: list[signal.Signals] = []
+    stopping = False
 
     def stop(number: signal.Signals) -> None:
-        if came:
+        nonlocal stopping
+        if stopping:
             os._exit(128 + number)
-        came.append(number)
+        stopping = True
         worker.log.event("worker.stopping", signal=number.name, inflight=worker.engine.inflight)
         worker.engine.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)
     try:
-        yield came
+        yield
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)

@@ -32,7 +32,7 @@ class Connection:
 
         Raises ConfigError for a key or TLS files that can't be used; then nothing has changed.
         """
-        certificates = [stamp(file) for file in (api.tls.ca_file, api.tls.cert_file, api.tls.key_file) if file]
+        certificates = [stamp(file) for file in api.tls.files]
         if api == self._api and certificates == self._certificates:  # rotated in place they keep their names
             return
         credentials = Credentials(api, self._environ, clock=self._clock)

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -197,10 +198,6 @@ async def run_daemon(settings: Settings, launch: Launch, serving: Serving) -> No
         await Daemon(worker, board, serving).run()
 
 
-def _outcomes(worker: Worker) -> dict[str, int]:
+def _outcomes(worker: Worker) -> Counter[str]:
     """How many targets stand where."""
-    found: dict[str, int] = {}
-    for track in worker.engine.tracks.values():
-        if track.outcome:
-            found[track.outcome.value] = found.get(track.outcome.value, 0) + 1
-    return found
+    return Counter(track.outcome.value for track in worker.engine.tracks.values() if track.outcome)

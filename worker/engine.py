@@ -6,7 +6,6 @@ One dispatcher decides, persistent workers call. Nothing here knows HTTP, a file
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from worker.agenda import Agenda
 from worker.backlog import Backlog, Probe
@@ -110,12 +109,11 @@ class Engine:
         self._alarm.ring()
         self._check_done()
 
-    def replace_terms(self, terms: Terms, **world: Any) -> None:
-        """The limits after a reload, and what else of the world changed; what the old limits counted stays counted."""
+    def replace_terms(self, terms: Terms) -> None:
+        """The limits after a reload; what the old ones counted stays counted."""
         terms.limits.adopt(self._terms.limits, self._clock.now())
         self._terms = terms
         self._share_limits()
-        self._world = replace(self._world, **world)
         self._backlog.free_all(self._clock.now())
         self._alarm.ring()
 
@@ -139,7 +137,7 @@ class Engine:
             if probe is None:
                 await self._alarm.wait(self._next_look(now))
             elif self._running.is_current(probe):
-                await self._world.hard_cap()
+                await self._terms.hard_cap()
                 self._picked = None
                 self._start(probe, tasks)
 

@@ -39,12 +39,9 @@ async def run_sandbox(sandbox: Sandbox, *, port: int, show: Callable[[str], None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    try:
-        async with serve(sandbox, port=port) as url:
-            show(introduction(sandbox, url))
-            await stopped.wait()
-    finally:
-        sandbox.close()
+    async with serve(sandbox, port=port) as url:
+        show(introduction(sandbox, url))
+        await stopped.wait()
 
 
 @asynccontextmanager
@@ -57,10 +54,7 @@ async def demo_settings(folder: Path) -> AsyncIterator[tuple[Settings, Mapping[s
         (folder / "worker.yaml").write_text(worker)
         targets = {"targets": sample_targets(sandbox.namespace)}
         (folder / "targets.yaml").write_text(as_yaml(targets), encoding="utf-8")
-        try:
-            yield load(folder / "worker.yaml", environ=environ), environ
-        finally:
-            sandbox.close()
+        yield load(folder / "worker.yaml", environ=environ), environ
 
 
 def _free_address() -> str | None:

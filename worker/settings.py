@@ -43,6 +43,11 @@ class TlsSettings:
     cert_file: Path | None = None
     key_file: Path | None = None
 
+    @property
+    def files(self) -> list[Path]:
+        """Those that are named."""
+        return [file for file in (self.ca_file, self.cert_file, self.key_file) if file]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiSettings:

@@ -31,14 +31,13 @@ class Event(Protocol):
 class World:
     """Everything outside.
 
-    `call` with True takes a new connection. `hard_cap` is asked before every call. `key_version` changes with the API
-    key; asked with True it looks for a new one at once. `throttled` is told for how many seconds due calls were held
-    back, and by which limit; `begun` when everything is in place and the first call may go.
+    `call` with True takes a new connection. `key_version` changes with the API key; asked with True it looks for a new
+    one at once. `throttled` is told for how many seconds due calls were held back, and by which limit; `begun` when
+    everything is in place and the first call may go.
     """
 
     call: Callable[[Target, bool], Awaitable[Exchange]]
     clock: Clock
-    hard_cap: Callable[[], Awaitable[None]]
     key_version: Callable[[bool], int]
     recorder: Recorder
     event: Event
@@ -48,9 +47,13 @@ class World:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What a configuration allows: its limits, when to ask again, and how long calls in flight are waited for."""
+    """What a configuration allows: its limits, when to ask again, and how long calls in flight are waited for.
+
+    `hard_cap` is asked before every call.
+    """
 
     limits: Limits
+    hard_cap: Callable[[], Awaitable[None]]
     policy: Policy
     grace_s: float
     rate_per_s: float

@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from tests import promtool
 from tests.e2e.commands import (
     PATIENCE_S,
     Started,
@@ -95,28 +96,6 @@ def families(text: str) -> list[str]:
     return [line.split(" ")[2] for line in text.splitlines() if line.startswith("# TYPE ")]
 
 
-def promtool_is_here() -> bool:
-    """Where CI=true it must be; elsewhere the test of the textfile says that it was skipped, and why."""
-    found = shutil.which("promtool") is not None
-    assert found or os.environ.get("CI") != "true", "promtool must be there where CI=true"
-    return found
-
-
-async def promtool(text: str) -> tuple[int, str]:
-    process = await asyncio.create_subprocess_exec(
-        "promtool",
-        "check",
-        "metrics",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    async with asyncio.timeout(PATIENCE_S):
-        out, _ = await process.communicate(text.encode())
-    assert process.returncode is not None
-    return process.returncode, out.decode()
-
-
 async def test_the_surface_shows_what_was_probed(tmp_path: Path) -> None:
     scripts = {
         "evil": answer({"embedding": [0.6, 0.8], HOSTILE: 1}, inference_name=HOSTILE, status="error", error=HOSTILE),
@@ -152,8 +131,8 @@ async def metrics_in_both_formats(surface: Surface) -> None:
     assert openmetrics.endswith("# EOF\n")
     assert "# EOF" not in text
     await content_coding(surface)
-    if promtool_is_here():
-        assert await promtool(text) == (0, "")
+    if promtool.is_here():
+        assert promtool.check_metrics(text.encode()) == (0, b"")
 
 
 async def content_coding(surface: Surface) -> None:
@@ -208,8 +187,8 @@ async def test_promtool_accepts_the_textfile_of_a_batch(tmp_path: Path) -> None:
     async with serving(scripts) as server:
         configure(tmp_path, server, "up", *scripts)
         await run("once", "-c", "worker.yaml", cwd=tmp_path)
-    assert promtool_is_here()
-    assert await promtool((tmp_path / "probe.prom").read_text()) == (0, "")
+    assert promtool.is_here()
+    assert promtool.check_metrics((tmp_path / "probe.prom").read_bytes()) == (0, b"")
 
 
 async def test_it_is_ready_once_a_first_call_was_answered(tmp_path: Path) -> None:
@@ -397,8 +376,8 @@ async def test_probe_answers_under_the_names_of_blackbox_exporter(tmp_path: Path
             assert "probe_http_status_code 200\n" in text
             for phase in ("resolve", "connect", "tls", "processing", "transfer"):
                 assert f'probe_http_duration_seconds{{phase="{phase}"}}' in text
-            if promtool_is_here():
-                assert (await promtool(text))[0] == 0
+            if promtool.is_here():
+                assert promtool.check_metrics(text.encode())[0] == 0
 
             await surface.text("/probe?target=ns_a/up")
             assert len(server.of("up")) == 1, "a fresh result is used again"

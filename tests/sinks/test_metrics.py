@@ -1,12 +1,9 @@
 """The whole of /metrics: the worker's own metrics, results by namespace, and the judges of the text."""
 
-import os
-import shutil
-import subprocess
-
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 
+from tests import promtool
 from tests.sinks.given import INTERNAL_ERROR, VECTOR, exchange, last, probed, target
 from tests.sinks.test_exposition import fleet
 from worker.core.result import SkipReason
@@ -121,16 +118,11 @@ def test_rendering_ahead_leaves_nothing_for_the_scrape(metrics: Metrics) -> None
 
 @pytest.mark.e2e
 def test_promtool_accepts_the_text(metrics: Metrics) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("promtool is missing: install the prometheus package")
+    if not promtool.is_here():
         pytest.skip("promtool is not installed (package prometheus)")
     set_everything(metrics)
     metrics.add(target("ns \x01\t\r\x7f\x00", 'quo"te\\', labels={"le": "1", "app/x": "é\n\ud800"}, expect=VECTOR))
-    lines = b"".join(metrics.exposition())
-    checked = subprocess.run([promtool, "check", "metrics"], input=lines, capture_output=True, check=False)
-    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+    assert promtool.check_metrics(b"".join(metrics.exposition())) == (0, b"")
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,9 @@ def _watched(files: list[Source], sections: WorkerSections, api: ApiSettings) ->
     """What was read, the folders in which a glob would find more, and the certificates: those rotate in place."""
     globbed = any(glob.has_magic(pattern) for pattern in sections.targets_files)
     folders = {file.path.parent for file in files[1:]} if globbed else set()
-    certificates = [file for file in (api.tls.ca_file, api.tls.cert_file, api.tls.key_file) if file]
-    return {file.path: file.stamp for file in files} | {path: stamp(path) for path in [*sorted(folders), *certificates]}
+    return {file.path: file.stamp for file in files} | {
+        path: stamp(path) for path in [*sorted(folders), *api.tls.files]
+    }
 
 
 def _read_worker_file(path: Path) -> Source:
