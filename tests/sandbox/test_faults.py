@@ -8,29 +8,18 @@ from typing import Any
 
 import pytest
 
-from tests.sandbox.callers import Caller, Heard, calling
+from tests.sandbox.callers import Caller, calling
 from tests.sandbox.folders import handler, write_plugin
+from tests.sandbox.patients import ID, VECTORS, heard_of, sick
 from worker.sandbox.faults import FaultsError, make_faults, read_faults
 from worker.sandbox.illnesses import ILLNESSES
 from worker.sandbox.plugins import Plugin, load_plugin
 from worker.sandbox.sandbox import Sandbox
 
-ID = "greeter_1_0_0"
-VECTORS = "return {'embedding': [1.0, 2.0, 3.0, 4.0], 'more': {'deep': [[1, 2], [3, 4]]}, 'label': 'x'}"
-
 
 @pytest.fixture
 def plugin(tmp_path: Path) -> Plugin:
     return load_plugin(write_plugin(tmp_path, handler(VECTORS)))
-
-
-def sick(plugin: Plugin, fault: dict[str, Any], **settings: Any) -> Sandbox:
-    return Sandbox([plugin], faults=make_faults({"seed": 1, "plugins": {ID: fault}}), **settings)
-
-
-async def heard_of(plugin: Plugin, illness: Any, **fault: Any) -> Heard:
-    async with calling(sick(plugin, {"illness": illness, **fault})) as caller:
-        return await caller.test(ID)
 
 
 async def test_a_raising_plugin_answers_200_with_its_error(plugin: Plugin) -> None:
@@ -45,6 +34,8 @@ async def test_a_raising_plugin_answers_200_with_its_error(plugin: Plugin) -> No
         ("wrong_size", "[1.0, 2.0]", "[[1], [3]]"),
         ({"wrong_size": {"dimensions": 5}}, "[1.0, 2.0, 3.0, 4.0, 1.0]", "[[1, 2, 1, 2, 1], [3, 4, 3, 4, 3]]"),
         ({"wrong_size": {"dimensions": 0}}, "[]", "[[], []]"),
+        ("norm_jump", "[10.0, 20.0, 30.0, 40.0]", "[[10.0, 20.0], [30.0, 40.0]]"),
+        ({"norm_jump": {"factor": 0.5}}, "[0.5, 1.0, 1.5, 2.0]", "[[0.5, 1.0], [1.5, 2.0]]"),
         ("zero_vector", "[0.0, 0.0, 0.0, 0.0]", "[[0.0, 0.0], [0.0, 0.0]]"),
     ],
 )
@@ -189,8 +180,23 @@ def test_every_illness_is_in_the_table_under_the_name_of_its_class() -> None:
         ("plugins: {a: {latencyy: 1}}", ["plugins.a.latencyy: Extra inputs are not permitted"]),
         ("plugins: {a: {error_rate: 2}}", ["plugins.a.error_rate: Input should be less than or equal to 1"]),
         ("plugins: {a: {illness: hangng}}", ["unknown illness 'hangng' (did you mean hanging?); known: raising"]),
-        ("plugins: {a: {illness: [nan]}}", ["unknown illness ['nan']"]),
+        ("plugins: {a: {illness: [[nan]]}}", ["unknown illness ['nan']"]),
+        ("plugins: {a: {illness: [null]}}", ["unknown illness None"]),
+        ("plugins: {a: {illness: {nan: {}, slow: {}}}}", ["unknown illness {'nan': {}, 'slow': {}}"]),
         ("plugins: {a: {illness: {cold: {call: 1}}}}", ["cold.call: Extra inputs are not permitted"]),
+        ("plugins: {a: {illness: {nan: {after: -1}}}}", ["nan.after: Input should be greater than or equal to 0"]),
+        (
+            "plugins: {a: {illness: {not_deployed: {after: 1}}}}",
+            ["not_deployed.after: ", "whether a plugin is deployed is settled before its first call"],
+        ),
+        ("plugins: {a: {illness: missing_key}}", ["missing_key.key: Field required"]),
+        ("plugins: {a: {illness: {extra_key: {value: 2026-01-01}}}}", ["extra_key.value: input was not a valid JSON"]),
+        ("plugins: {a: {illness: {drift: {per_call: 0}}}}", ["drift.per_call: Input should be greater than 0"]),
+        ("plugins: {a: {illness: {norm_jump: {factor: .inf}}}}", ["norm_jump.factor: Input should be a finite number"]),
+        (
+            "plugins: {a: {illness: [nan, {drift: {percall: 1}}, {cold: {calls: x}}, colapse]}}",
+            ["plugins.a.illness: ", "drift.percall: Extra", "cold.calls: Input", "did you mean collapse?"],
+        ),
         ("plugins: {a: {latency: 3 parsecs}}", ["'3 parsecs' is not a duration"]),
         (
             "plugins: {a: {latency: -1, error_rate: x}}",

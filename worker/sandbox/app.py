@@ -156,10 +156,10 @@ async def _status(request: web.Request) -> web.Response:
 async def _realtime_test(request: web.Request) -> web.Response:
     served = _found(request)
     body = await _body(request, RealtimeRequest)
-    answer = await served.call(body.inputs, body.parameters, _authorization(request))
+    name, answer = await served.call(body.inputs, body.parameters, _authorization(request))
     if isinstance(answer, Refusal):
         return _response(answer)
-    return web.json_response(text=realtime_body(served.plugin.inference_name, answer))
+    return web.json_response(text=realtime_body(name, answer))
 
 
 def _found(request: web.Request) -> Served:

@@ -19,9 +19,23 @@ class FaultsError(ValueError):
     """A faults file that cannot be used; one line a problem."""
 
 
-def _illness(value: object) -> object:
+def _illnesses(value: object) -> object:
+    """One illness or a list; the problems of all are told."""
+    entries = value if isinstance(value, list | tuple) else () if value is None else (value,)
+    found, problems = [], []
+    for entry in entries:
+        try:
+            found.append(_illness(entry))
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("; ".join(problems))
+    return tuple(found)
+
+
+def _illness(value: object) -> Illness:
     """A name, or {name: {setting: value}}."""
-    if value is None or isinstance(value, Illness):
+    if isinstance(value, Illness):
         return value
     name, settings = next(iter(value.items())) if isinstance(value, dict) and len(value) == 1 else (value, {})
     if not isinstance(name, str) or name not in ILLNESSES:
@@ -45,13 +59,13 @@ def _problems(error: ValidationError, *prefix: str) -> list[str]:
 
 
 class Fault(BaseModel):
-    """What is wrong with one plugin: a fixed delay, a share of calls answered 500, an illness."""
+    """What is wrong with one plugin: a fixed delay, a share of calls answered 500, illnesses in their order."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     latency: Seconds = 0.0
     error_rate: float = Field(default=0.0, ge=0.0, le=1.0)
-    illness: Annotated[Illness | None, BeforeValidator(_illness)] = None
+    illness: Annotated[tuple[Illness, ...], BeforeValidator(_illnesses)] = ()
 
 
 class Faults(BaseModel):
@@ -98,8 +112,12 @@ def read_faults(path: Path) -> Faults:
         raise FaultsError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
 
 
+Visits = tuple[tuple[Illness, Visit], ...]
+"""One call's: the illnesses that have set in, in their order, each with what it knows of the call."""
+
+
 class Patient:
-    """One plugin's faults and what they have to remember: how many calls came, and when the first."""
+    """One plugin's faults and what they have to remember: how many calls came, and when each illness set in."""
 
     def __init__(
         self,
@@ -110,37 +128,51 @@ class Patient:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._fault = fault
-        self._illness = fault.illness or Illness()
         self._random = random
         self._clock = clock
         self._sleep = sleep
         self._calls = 0
-        self._first_at: float | None = None
+        self._set_in_at: dict[int, float] = {}
 
     @property
     def deployed(self) -> bool:
-        return self._illness.deployed
+        return all(illness.deployed for illness in self._fault.illness)
 
-    def visit(self, authorization: str) -> Visit:
+    def visit(self, authorization: str) -> Visits:
         """Counts a call."""
-        now = self._clock()
-        self._first_at = now if self._first_at is None else self._first_at
         self._calls += 1
+        now = self._clock()
+        sick = [illness for illness in self._fault.illness if illness.after < self._calls]
+        return tuple((illness, self._visit(illness.after, now, authorization)) for illness in sick)
+
+    def _visit(self, after: int, now: float, authorization: str) -> Visit:
         return Visit(
-            number=self._calls,
-            since_first_s=now - self._first_at,
+            number=self._calls - after,
+            since_first_s=now - self._set_in_at.setdefault(after, now),
             authorization=authorization,
-            random=self._random,
+            # Its own: what is drawn in a plugin's thread must not depend on which plugin is quicker.
+            random=Random(self._random.getrandbits(64)),  # noqa: S311 - faults need no secrecy
             sleep=self._sleep,
         )
 
-    async def instead(self, visit: Visit) -> Answer | None:
-        """The fault's answer in the plugin's place; None lets the call through."""
+    async def instead(self, visits: Visits) -> Answer | None:
+        """The fault's answer in the plugin's place, from the first that has one; None lets the call through."""
         if self._fault.latency:
             await self._sleep(self._fault.latency)
         if self._random.random() < self._fault.error_rate:
             return refusal(500, "InternalServerError", "Injected by error_rate")
-        return await self._illness.instead(visit)
+        for illness, visit in visits:
+            answer = await illness.instead(visit)
+            if answer is not None:
+                return answer
+        return None
 
-    def alter(self, value: Any, visit: Visit) -> Any:
-        return self._illness.alter(value, visit)
+    def alter(self, value: Any, visits: Visits) -> Any:
+        for illness, visit in visits:
+            value = illness.alter(value, visit)
+        return value
+
+    def answers_as(self, name: str, visits: Visits) -> str:
+        for illness, _ in visits:
+            name = illness.answers_as(name)
+        return name

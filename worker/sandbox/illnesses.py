@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, field_validator
 
 from worker.sandbox.answers import (
     Answer,
@@ -18,6 +18,7 @@ from worker.sandbox.answers import (
     unauthorized,
     warming,
 )
+from worker.sandbox.vectors import change_numbers, change_vectors, has_vector, turned, wave
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -38,7 +39,7 @@ Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0, allow_inf_nan=F
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """What an illness knows of the call that it spoils; `number` counts the plugin's calls from 1."""
+    """What an illness knows of the call that it spoils; it set in with the one whose `number` is 1."""
 
     number: int
     since_first_s: float
@@ -48,10 +49,15 @@ class Visit:
 
 
 class Illness(BaseModel):
-    """Answers instead of the plugin, or alters what it returned, or neither; fields are its settings."""
+    """Answers instead of the plugin, or alters what it returned, or neither; fields are its settings.
+
+    The plugin's first `after` calls are healthy: the patient leaves the illness out of them.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     deployed: ClassVar[bool] = True
+
+    after: int = Field(default=0, ge=0)
 
     async def instead(self, visit: Visit) -> Answer | None:
         """An answer in the plugin's place; None lets the call through."""
@@ -60,6 +66,10 @@ class Illness(BaseModel):
     def alter(self, value: Any, visit: Visit) -> Any:
         """Runs in the plugin's thread."""
         return value
+
+    def answers_as(self, name: str) -> str:
+        """The reply's inference_name; `name` is the usual one."""
+        return name
 
 
 class Raising(Illness):
@@ -73,9 +83,9 @@ class Nan(Illness):
     """The first number of every vector; every number, where there is no vector."""
 
     def alter(self, value: Any, visit: Visit) -> Any:
-        if _has_vector(value):
+        if has_vector(value):
             return change_vectors(value, lambda vector: [math.nan, *vector[1:]])
-        return _change_numbers(value, math.nan)
+        return change_numbers(value, math.nan)
 
 
 class WrongSize(Illness):
@@ -125,6 +135,13 @@ class Cold(Illness):
 class NotDeployed(Illness):
     deployed: ClassVar[bool] = False
 
+    @field_validator("after")
+    @classmethod
+    def _from_the_start(cls, after: int) -> int:
+        if after:
+            raise ValueError("whether a plugin is deployed is settled before its first call, so it must be 0")
+        return after
+
 
 class ServerError(Illness):
     status: int = Field(default=500, ge=500, le=599)
@@ -160,6 +177,81 @@ class NotJson(Illness):
         return Refusal(status=200, body=body, content_type="text/html")
 
 
+class RenamedKey(Illness):
+    """Wherever the key stands, at its place among the others."""
+
+    key: str = "embedding"
+    to: str = "embeddings"
+
+    def alter(self, value: Any, visit: Visit) -> Any:
+        if isinstance(value, dict):
+            return {self.to if key == self.key else key: self.alter(item, visit) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.alter(item, visit) for item in value]
+        return value
+
+
+class MissingKey(Illness):
+    """At the top of the reply only, as with the next two."""
+
+    key: str
+
+    def alter(self, value: Any, visit: Visit) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {key: item for key, item in value.items() if key != self.key}
+
+
+class ExtraKey(Illness):
+    key: str = "debug"
+    value: JsonValue = "x"
+
+    def alter(self, value: Any, visit: Visit) -> Any:
+        return {**value, self.key: self.value} if isinstance(value, dict) else value
+
+
+class RandomKeys(Illness):
+    """Every reply has a shape of its own."""
+
+    def alter(self, value: Any, visit: Visit) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {**value, **{f"k_{visit.random.getrandbits(48):012x}": 1 for _ in range(2)}}
+
+
+class Collapse(Illness):
+    """One and the same vector, sound in itself, for every input."""
+
+    def alter(self, value: Any, visit: Visit) -> Any:
+        return change_vectors(value, lambda vector: wave(len(vector)))
+
+
+class Drift(Illness):
+    """Vectors as long as they were, turned by `per_call` radians more with every call, to a right angle at most."""
+
+    per_call: float = Field(default=0.05, gt=0, allow_inf_nan=False)
+
+    def alter(self, value: Any, visit: Visit) -> Any:
+        angle = min(visit.number * self.per_call, math.pi / 2)
+        return change_vectors(value, lambda vector: turned(vector, angle))
+
+
+class NormJump(Illness):
+    factor: float = Field(default=10.0, allow_inf_nan=False)
+
+    def alter(self, value: Any, visit: Visit) -> Any:
+        return change_vectors(value, lambda vector: [number * self.factor for number in vector])
+
+
+class OtherModel(Illness):
+    """Answers under another inference_name: the usual one with _next behind it, unless `name` says otherwise."""
+
+    name: str | None = None
+
+    def answers_as(self, name: str) -> str:
+        return f"{name}_next" if self.name is None else self.name
+
+
 ILLNESSES: dict[str, type[Illness]] = {
     "raising": Raising,
     "nan": Nan,
@@ -173,34 +265,12 @@ ILLNESSES: dict[str, type[Illness]] = {
     "rate_limited": RateLimited,
     "unauthorized_echo": UnauthorizedEcho,
     "not_json": NotJson,
+    "renamed_key": RenamedKey,
+    "missing_key": MissingKey,
+    "extra_key": ExtraKey,
+    "random_keys": RandomKeys,
+    "collapse": Collapse,
+    "drift": Drift,
+    "norm_jump": NormJump,
+    "other_model": OtherModel,
 }
-
-
-def change_vectors(value: Any, change: Callable[[list[Any]], list[Any]]) -> Any:
-    """`value` with every vector in it, however deep, replaced by what `change` makes of it."""
-    if _is_vector(value):
-        return change(value)
-    if isinstance(value, dict):
-        return {key: change_vectors(item, change) for key, item in value.items()}
-    if isinstance(value, list):
-        return [change_vectors(item, change) for item in value]
-    return value
-
-
-def _has_vector(value: Any) -> bool:
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return _is_vector(value) or any(_has_vector(item) for item in items)
-
-
-def _change_numbers(value: Any, number: float) -> Any:
-    if isinstance(value, dict):
-        return {key: _change_numbers(item, number) for key, item in value.items()}
-    return number if _is_number(value) else value
-
-
-def _is_vector(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(_is_number(item) for item in value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -11,7 +11,7 @@ from typing import Any
 
 from worker.sandbox.answers import Answer, Failure
 from worker.sandbox.bucket import RateLimit, TokenBucket
-from worker.sandbox.faults import Faults, Patient
+from worker.sandbox.faults import Faults, Patient, Visits
 from worker.sandbox.plugins import Plugin
 from worker.sandbox.runtime import Runtime, State
 
@@ -39,14 +39,19 @@ class Served:
     def problem(self) -> str | None:
         return self.runtime.problem if self.runtime is not None else None
 
-    async def call(self, inputs: dict[str, Any], parameters: dict[str, Any], authorization: str) -> Answer:
-        visit = self.patient.visit(authorization)
-        answer = await self.patient.instead(visit)
+    async def call(self, inputs: dict[str, Any], parameters: dict[str, Any], authorization: str) -> tuple[str, Answer]:
+        """The inference_name that it answers under, and the answer."""
+        visits = self.patient.visit(authorization)
+        name = self.patient.answers_as(self.plugin.inference_name, visits)
+        return name, await self._answer(inputs, parameters, visits)
+
+    async def _answer(self, inputs: dict[str, Any], parameters: dict[str, Any], visits: Visits) -> Answer:
+        answer = await self.patient.instead(visits)
         if answer is not None:
             return answer
         if self.runtime is None or not self.patient.deployed:
             return Failure(error=f"Plugin {self.plugin.plugin_id} has no realtime deployment (status NOT_DEPLOYED)")
-        return await self.runtime.call(inputs, parameters, lambda value: self.patient.alter(value, visit))
+        return await self.runtime.call(inputs, parameters, lambda value: self.patient.alter(value, visits))
 
 
 class Sandbox:
