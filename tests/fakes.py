@@ -7,9 +7,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from worker.core.exchange import Answer, Exchange, Failure, NoReply, Phase, Phases, Refusal, Reply
-from worker.core.judge import Reference, judge
+from worker.core.judge import judge
 from worker.core.outcome import Outcome
 from worker.core.result import Result
+from worker.core.rules import Reference
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded
 

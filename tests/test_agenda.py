@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from tests.fakes import EPOCH_S, FixedClock, make_target
 from worker.agenda import Agenda
-from worker.backlog import Probe
 from worker.core.schedule import fraction, next_due
 from worker.core.target import TargetKey
+from worker.probe import Probe
 
 
 class AnyClock:

@@ -6,9 +6,10 @@ import random
 import pytest
 
 from tests.fakes import make_target
-from worker.backlog import Backlog, Probe
+from worker.backlog import Backlog
 from worker.core.limit import Limit
 from worker.limits import Limits, Permit
+from worker.probe import Probe
 from worker.settings import LimitSettings, Rate
 
 ROOMY = Rate(count=10_000, period_s=1.0)

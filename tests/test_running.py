@@ -3,7 +3,7 @@
 import asyncio
 
 from tests.fakes import make_target
-from worker.backlog import Probe
+from worker.probe import Probe
 from worker.running import Running
 
 ONE, OTHER = make_target("one"), make_target("other", "ns_b")

@@ -5,10 +5,10 @@ import itertools
 import math
 from collections.abc import Iterator
 
-from worker.backlog import Probe
 from worker.clock import Clock
 from worker.core.schedule import first_due, next_due
 from worker.core.target import Target, TargetKey
+from worker.probe import Probe
 
 #: What an instant may lose on its way from the wall clock to the monotonic one and back: 0.2 µs of today's Unix time.
 ROUNDING_S = 1e-6

@@ -77,7 +77,7 @@ class Worker:
         self.log, self.metrics, self.clock = log, metrics, clock
         self.output_failed = False
         recorder = FanOut({"metrics": metrics, "log": log, **extra}, self._sink_failed)
-        world = World(
+        self._world = World(
             call=connection.call,
             clock=clock,
             key_version=connection.key_version,
@@ -86,8 +86,13 @@ class Worker:
             throttled=self._throttled,
             begun=begun,
         )
-        self.engine = Engine(world, terms(settings))
+        self._terms = terms(settings)
+        self.engine = Engine(self._world, self._terms)
         metrics.own.inflight.set_function(lambda: self.engine.inflight)
+
+    def begin_anew(self) -> None:
+        """Another engine for another batch; what the limits have counted stays counted."""
+        self.engine = Engine(self._world, self._terms)
 
     def exposition(self, *, openmetrics: bool = False) -> Iterator[bytes]:
         """All metrics as they are now."""

@@ -6,28 +6,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from worker.core.attempt import Tries
-from worker.core.exchange import Exchange
-from worker.core.judge import Judgement
 from worker.core.limit import Limit
-from worker.core.result import Result
-from worker.core.target import Target
 from worker.limits import Limits
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Probe:
-    """One probe under way: due at a monotonic instant, called `tries.calls` times so far. `last` is what came back."""
-
-    target: Target
-    due_at: float
-    tries: Tries = field(default_factory=Tries)
-    lateness_s: float | None = None
-    last: tuple[Judgement, Exchange] | None = None
-
-    def result(self, judgement: Judgement, exchange: Exchange) -> Result:
-        calls, late_s = self.tries.calls, self.lateness_s
-        return Result(target=self.target, judgement=judgement, exchange=exchange, attempts=calls, lateness_s=late_s)
+from worker.probe import Probe
 
 
 @dataclass(slots=True, eq=False)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from worker.app import Launch, assemble, stop_signals
 from worker.core.exchange import PHASE_NAMES, Exchange, Reply
 from worker.core.exits import Exit, FailOn, exit_code
-from worker.core.judge import Reference, explain
+from worker.core.finding import Finding
+from worker.core.judge import explain
 from worker.core.result import Result
-from worker.core.rules import Finding
 from worker.core.summary import summarise
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded
@@ -57,7 +57,7 @@ def explanation(api: ApiSettings, result: Result) -> Iterator[str]:
         yield from _timing(exchange, result.attempts)
         yield from _reply(exchange)
         yield from _contents(result)
-        yield from _rules(list(explain(target.expect, exchange, Reference())))
+        yield from _rules(list(explain(target.expect, exchange, result.reference)))
     yield from _verdict(result)
 
 
@@ -120,8 +120,13 @@ def _contents(result: Result) -> Iterator[str]:
         return
     yield _line("inference", judgement.inference_name or "")
     yield _line("shape", f"{judgement.shape}  #{judgement.shape_hash}")
+    if result.target.pin:
+        yield _line("pinned", f"{result.target.pin.text}  #{result.target.pin.hash}")
+    yield from _listed("differs", map(str, judgement.shape_diff or ()))
     for vector in judgement.vectors:
         yield _line("vector", f"{vector.path}: {vector.dimensions} dimensions, norm {vector.norm:.6g}")
+    if judgement.golden_cosine is not None:
+        yield _line("golden", f"cosine {judgement.golden_cosine:.6g}")
     answer = result.exchange and result.exchange.answer
     if isinstance(answer, Reply) and answer.message:
         yield _line("message", answer.message)

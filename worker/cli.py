@@ -1,27 +1,25 @@
 """The commands. Everything heavy is imported by the command that needs it: --help and validate load no HTTP client."""
 
-import asyncio
 import gc
 import json
 import logging
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from worker.command import fail, launch, read, read_or_leave, run_to_end
 from worker.core.exits import Exit, FailOn
 from worker.ending import drop_stdout, leave, printed
 from worker.options import Duration, FailOnType, Id, JsonObject, ReportType, common
-from worker.settings import ConfigError, Settings
+from worker.shapes_command import shapes
 from worker.version import VERSION
 
 if TYPE_CHECKING:
-    from worker.app import Launch
     from worker.batch import Done
 
 T = TypeVar("T")
@@ -73,9 +71,10 @@ def once(
                  4 incomplete: not every target probed, or nothing conclusive
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.INCOMPLETE))  # until the batch stops gracefully
-    settings = _load(config)
+    settings = read_or_leave(config)
     from worker.batch import Order, chosen, print_json, run_batch
     from worker.config.plan import plan_warnings
+    from worker.config.shapes_file import pin_warnings
 
     targets = chosen(settings.targets, only)
     if only and not targets:
@@ -86,14 +85,14 @@ def once(
         targets=targets,
         period_s=period_s,
         deadline_s=deadline_s,
-        warnings=plan_warnings(planned, interval_s=period_s, deadline_s=deadline_s),
+        warnings=[*plan_warnings(planned, interval_s=period_s, deadline_s=deadline_s), *pin_warnings(settings)],
         fail_on=fail_on,
         reports=reports,
         write_outputs=not (no_outputs or only),
     )
     # on a terminal the table tells what failed: the same again as log lines would only hide it
     quiet = "error" if fmt == "table" and sys.stderr.isatty() else None
-    done = _run(run_batch(settings, _launch(log_level or quiet, log_format), order))
+    done = run_to_end(run_batch(settings, launch(log_level or quiet, log_format), order))
     shown = {"json": print_json, "table": _print_table}
     taken = fmt == "none" or printed(lambda: shown[fmt](done))
     leave(done.code if taken else Exit.WORKER_FAILED)
@@ -107,15 +106,15 @@ def run(config: Path, log_level: str | None, log_format: str | None, enable_relo
     """Probe for ever: scheduler, /metrics, status page, reload on SIGHUP and on file change."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # one that comes before we listen for it asks for what we do anyway
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.OK))  # until the worker stops gracefully
-    settings = _load(config)
+    settings = read_or_leave(config)
     from worker.daemon import Serving, run_daemon
 
     serving = Serving(
-        load=lambda: _read(config),
+        load=lambda: read(config),
         enable_reload=enable_reload,
         enable_probe=enable_probe,
     )
-    _run(run_daemon(settings, _launch(log_level, log_format), serving))
+    run_to_end(run_daemon(settings, launch(log_level, log_format), serving))
 
 
 @cli.command()
@@ -132,7 +131,7 @@ def check(
     inputs: dict[str, Any] | None,
 ) -> None:
     """Explain one probe: request, phases, reply, shape, and every rule with what was expected and found."""
-    settings = _load(config)
+    settings = read_or_leave(config)
     from worker.check import run_check, unlisted
     from worker.core.target import TargetKey
 
@@ -142,7 +141,7 @@ def check(
         raise click.UsageError(f"{key} is not in the targets files: name its inputs with --inputs '{{…}}'")
     target = target or unlisted(settings, key)
     target = target if inputs is None else replace(target, inputs=inputs)
-    text, code = _run(run_check(settings, _launch(log_level or "error", log_format), target))
+    text, code = run_to_end(run_check(settings, launch(log_level or "error", log_format), target))
     taken = printed(lambda: click.echo(text, nl=False))
     leave(code if taken else Exit.WORKER_FAILED)
 
@@ -152,10 +151,11 @@ def check(
 @click.option("--resolved", is_flag=True, help="Print what the configuration amounts to, secrets masked.")
 def validate(config: Path, log_level: str | None, log_format: str | None, resolved: bool) -> None:
     """Check the configuration and say every problem at once; warn where the plan can't fit."""
-    settings = _load(config)
+    settings = read_or_leave(config)
     from worker.config.plan import plan_warnings
+    from worker.config.shapes_file import pin_warnings
 
-    for warning in plan_warnings(settings):
+    for warning in [*plan_warnings(settings), *pin_warnings(settings)]:
         click.echo(f"warning: {warning}", err=True)
     if resolved:
         from worker.config.resolved import resolved as show
@@ -206,11 +206,11 @@ def sandbox(
         asked = read_faults(faults) if faults else None
         made = make_sandbox(folders, namespace=namespace, api_key=api_key, faults=asked)
     except (FaultsError, PluginError) as error:
-        _fail([str(error)])
+        fail([str(error)])
     try:
-        _run(run_sandbox(made, port=port, show=click.echo))
+        run_to_end(run_sandbox(made, port=port, show=click.echo))
     except OSError as error:
-        _fail([f"can't listen on port {port}: {error.strerror}; choose another with --port"])
+        fail([f"can't listen on port {port}: {error.strerror}; choose another with --port"])
     leave(Exit.OK)
 
 
@@ -224,39 +224,12 @@ def demo(config: Path, log_level: str | None, log_format: str | None, keep: bool
 
     announce = (lambda url: click.echo(f"plugin-probe: status page at {url}", err=True)) if keep else None
     try:
-        surprises = _run(run_demo(_launch(log_level or "error", log_format), show=_print_table, announce=announce))
+        surprises = run_to_end(run_demo(launch(log_level or "error", log_format), show=_print_table, announce=announce))
     except PluginError as error:
-        _fail([str(error)])
+        fail([str(error)])
     for surprise in surprises:
         click.echo(surprise, err=True)
     leave(Exit.FOUND if surprises else Exit.OK)
-
-
-def _read(config: Path) -> Settings:
-    from worker.config.load import load
-
-    return load(config, environ=os.environ)
-
-
-def _load(config: Path) -> Settings:
-    try:
-        return _read(config)
-    except ConfigError as error:
-        _fail(error.problems)
-
-
-def _launch(level: str | None, fmt: str | None) -> "Launch":
-    from worker.app import Launch
-
-    chosen = fmt or ("console" if sys.stderr.isatty() else "json")
-    return Launch(environ=os.environ, log_level=level or "info", log_format=cast(Literal["json", "console"], chosen))
-
-
-def _run(main: Coroutine[Any, Any, T]) -> T:
-    try:
-        return asyncio.run(main)
-    except ConfigError as error:
-        _fail(error.problems)
 
 
 def _print_table(done: "Done") -> None:
@@ -265,10 +238,7 @@ def _print_table(done: "Done") -> None:
     print_table(done.rows, done.summary, elapsed_s=done.run.duration_s)
 
 
-def _fail(problems: Sequence[str]) -> NoReturn:
-    for problem in problems:
-        click.echo(problem, err=True)
-    sys.exit(Exit.USAGE)
+cli.add_command(shapes)
 
 
 def main() -> None:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from worker.agenda import Agenda
-from worker.backlog import Backlog, Probe
+from worker.backlog import Backlog
 from worker.clock import Alarm
 from worker.core.attempt import Again, next_attempt, throttle_wait_s
 from worker.core.exchange import Exchange
-from worker.core.judge import Judgement, Reference, judge
+from worker.core.judge import Judgement
 from worker.core.limit import Limit
 from worker.core.outcome import Outcome
 from worker.core.result import Result, SkipReason, fail, skip
@@ -20,6 +20,7 @@ from worker.core.schedule import batch_order
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded, Track, advance
 from worker.limits import Permit
+from worker.probe import Probe
 from worker.running import Running, cancelled
 from worker.world import Terms, World
 
@@ -178,7 +179,9 @@ class Engine:
         if not self._running.is_current(probe):
             return
         now = self._clock.now()
-        target = probe.target = self.targets[probe.target.key]
+        target = self.targets[probe.target.key]
+        if not probe.besides:  # what is asked besides belongs to what was asked before
+            probe.target = target
         if probe.lateness_s is None:
             probe.lateness_s = now - probe.due_at
         permit = self._terms.limits.take(target.key.namespace, now)
@@ -208,14 +211,14 @@ class Engine:
         version = self._world.key_version(False)
         probe.tries = replace(probe.tries, calls=probe.tries.calls + 1)
         try:
-            fresh = probe.last is not None and probe.last[1].stale
-            exchange = await self._world.call(probe.target, fresh)
+            exchange = await self._world.call(probe.asked, probe.stale)
             self._settle(probe, exchange, version)
             return exchange.phases.connecting_s
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and cancelled():
                 if self._stopping:
-                    self._finish(probe, skip(probe.target, self._stopping, attempts=probe.tries.calls))
+                    heard = probe.result() if probe.besides else None
+                    self._finish(probe, heard or skip(probe.target, self._stopping, attempts=probe.tries.calls))
                 raise
             # a bug of ours is an outcome, and the batch goes on
             self._world.event("worker.failed", level="error", exc_info=error, target=str(probe.target.key))
@@ -225,10 +228,8 @@ class Engine:
     def _settle(self, probe: Probe, exchange: Exchange, version: int) -> None:
         if not self._running.is_current(probe):
             return
-        target, now = probe.target, self._clock.now()
-        track = self.tracks[target.key]
-        judgement = judge(target.expect, exchange, Reference(warming_since=track.warming_since))
-        probe.last = (judgement, exchange)
+        now, track = self._clock.now(), self.tracks[probe.target.key]
+        judgement = probe.hear(exchange, track)
         if judgement.outcome is Outcome.RATE_LIMITED:
             self._pause(probe, judgement, now)
         decision = next_attempt(
@@ -243,6 +244,8 @@ class Engine:
         if isinstance(decision, Again):
             probe.tries = decision.tries
             self.agenda.ask_again(probe, decision.at)
+        elif probe.goes_on(judgement, exchange, track) and not self._stopping:
+            self.agenda.ask_again(probe, now)
         else:
             self._abandon(probe, self._stopping or SkipReason.DEADLINE)
 
@@ -256,10 +259,7 @@ class Engine:
 
     def _abandon(self, probe: Probe, reason: SkipReason) -> None:
         """It will not be called (again): what it last came to counts, if it was heard at all."""
-        if probe.last and not probe.last[1].stale:
-            self._finish(probe, probe.result(*probe.last))
-        else:
-            self._finish(probe, skip(probe.target, reason, attempts=probe.tries.calls))
+        self._finish(probe, probe.result() or skip(probe.target, reason, attempts=probe.tries.calls))
 
     def _finish(self, probe: Probe, result: Result) -> None:
         if not self._running.is_current(probe):

@@ -3,8 +3,8 @@
 import asyncio
 from collections import Counter
 
-from worker.backlog import Probe
 from worker.core.target import TargetKey
+from worker.probe import Probe
 
 
 class Running:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worker.core.target import Target
+from worker.core.pin import Pin
+from worker.core.target import Target, TargetKey
 from worker.stamp import Stamp
 from worker.version import VERSION
 
@@ -106,6 +107,7 @@ class OutputSettings:
 class Settings:
     """One worker's whole configuration.
 
+    `pins` are all of the shapes file, those of targets that are not listed and those that nobody looks at included.
     `template` is a target with the defaults applied, for pairs that are not in the list (its key is meaningless);
     `watched_files` are the files whose change asks for a reload, each with its stamp as it was read, and the folders in
     which another targets file would.
@@ -118,4 +120,6 @@ class Settings:
     confirm: ConfirmSettings = field(default_factory=ConfirmSettings)
     outputs: OutputSettings = field(default_factory=OutputSettings)
     targets: tuple[Target, ...] = ()
+    shapes_file: Path = Path("shapes.lock.yaml")
+    pins: Mapping[TargetKey, Pin] = field(default_factory=dict)
     watched_files: Mapping[Path, Stamp] = field(default_factory=dict, compare=False)

@@ -5,11 +5,12 @@ import sys
 from pathlib import Path
 
 from tests.benchmarks.road import road
+from tests.benchmarks.shapes import shapes
 from tests.benchmarks.startup import startup
 
 
 def main() -> None:
-    figures = [startup(), *road()]
+    figures = [*shapes(), startup(), *road()]
     for figure in figures:
         print(figure.line())
     if len(sys.argv) > 1:

@@ -112,8 +112,8 @@ def test_a_target_goes_before_the_defaults() -> None:
 
 def test_watched_are_the_files_that_were_read_and_the_folders_where_a_glob_would_find_more() -> None:
     names = ("worker.yaml", "targets.yaml", "targets/deep/one.json", "more.yml", "", "targets/deep", "key")
-    assert good().watched_files == {GOOD / name: stamp(GOOD / name) for name in names}
-    assert all(good().watched_files.values())
+    looked_for = {GOOD / "shapes.lock.yaml": None}
+    assert good().watched_files == {GOOD / name: stamp(GOOD / name) for name in names} | looked_for
 
 
 def test_certificates_are_watched_and_files_that_could_not_be_read(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_certificates_are_watched_and_files_that_could_not_be_read(tmp_path: Pat
     path.write_text("{api: {base_url: 'https://a.b', tls: {ca_file: ca.pem}}, targets_files: [t.yaml]}")
     with pytest.raises(ConfigError) as refused:
         load(path, environ={"MIXPEEK_API_KEY": "sk_test_key"})
-    names = ("worker.yaml", "t.yaml", "ca.pem")
+    names = ("worker.yaml", "t.yaml", "ca.pem", "shapes.lock.yaml")
     assert refused.value.files == {tmp_path / name: stamp(tmp_path / name) for name in names}
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from tests.fakes import exchange, reply
 from worker.core.exchange import Phases, Reply
+from worker.core.finding import Finding
 from worker.core.outcome import Outcome
-from worker.core.rules import Finding, reply_findings, survey_vectors
+from worker.core.rules import Reference, look, reply_findings
 from worker.core.target import Expectation, SchemaProblem, VectorExpectation
 
 PLAIN = Expectation()
@@ -16,7 +17,8 @@ VIOLATION, BAD, SHAPE = Outcome.CONTRACT_VIOLATION, Outcome.BAD_VALUES, Outcome.
 
 
 def findings(answer: Reply, expect: Expectation = PLAIN, **changes: Any) -> list[Finding]:
-    return list(reply_findings(answer, expect, exchange(answer, **changes), survey_vectors(answer, expect)))
+    seen = look(answer, expect)
+    return list(reply_findings(answer, expect, exchange(answer, **changes), seen, Reference()))
 
 
 def finding(rule: str, answer: Reply, expect: Expectation = PLAIN, **changes: Any) -> Finding | None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.values import json_values
-from worker.core.vector import ABSENT, Survey, first_nonfinite, lookup, survey
+from worker.core.vector import ABSENT, Survey, cosine, first_nonfinite, lookup, same, survey
 
 NAN, INF = math.nan, math.inf
 TREE = {"a": {"b": [{"c": 1}, {"c": 2}]}, "list": [[1, 2], [3]], "null": None, "0": "zero", "odd key!": {"x": 5}}
@@ -182,3 +182,40 @@ def test_a_norm_is_the_euclidean_length(value: list[float]) -> None:
     assert found is not None
     if found.illness is None:
         assert found.norms == pytest.approx((math.sqrt(sum(item * item for item in value)),), rel=1e-12, abs=1e-150)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        pytest.param([1.0, 0.0], [5.0, 0.0], 1.0, id="one direction"),
+        pytest.param([1, 0], [0, 3], 0.0, id="at right angles"),
+        pytest.param([1.0, 1.0], [-2.0, -2.0], -1.0, id="opposite"),
+        pytest.param([1e300, 1e300], [1e-300, 0.0], math.sqrt(0.5), id="enormous beside tiny"),
+        pytest.param([0.0, 0.0], [1.0, 0.0], 0.0, id="zero has no direction"),
+    ],
+)
+def test_the_cosine_is_that_of_the_angle_between(one: list[float], other: list[float], expected: float) -> None:
+    assert cosine(one, other) == pytest.approx(expected, abs=1e-12)
+    assert cosine(other, one) == pytest.approx(expected, abs=1e-12)
+
+
+@given(value=st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=9).filter(lambda v: math.hypot(*v) > 1e-3))
+def test_a_vector_points_its_own_way(value: list[float]) -> None:
+    assert cosine(value, value) == pytest.approx(1.0)
+    assert -1.0 <= cosine(value, value[::-1]) <= 1.0
+    assert same(value, value)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ([1.0, 2.0], [1.0, 2.0], True),
+        ([1.0, 2.0], [1.0, 2.001], True),
+        ([1.0, 2.0], [1.0, 2.01], False),
+        ([1.0, 2.0], [2.0, 4.0], False),
+        ([1.0, 2.0], [1.0, 2.0, 0.0], False),
+        ([0.0], [0.0], True),
+    ],
+)
+def test_vectors_are_the_same_but_for_rounding(one: list[float], other: list[float], alike: bool) -> None:
+    assert same(one, other) is alike

@@ -5,8 +5,13 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tests.fakes import EPOCH_S
+from worker.core.distinct import OtherReply
 from worker.core.exchange import Exchange, Failure, Malformed, NoReply, Phase, Phases, Refusal, Reply
-from worker.core.target import Expectation, SchemaProblem, VectorExpectation
+from worker.core.outcome import Outcome, Verdict
+from worker.core.pin import Pin
+from worker.core.rules import Reference
+from worker.core.shape import infer, merge
+from worker.core.target import Distinct, Expectation, Golden, SchemaProblem, VectorExpectation
 
 _integers = st.integers(-3, 3) | st.integers() | st.sampled_from([10**400, -(10**400), 2**1023])
 _scalars = st.none() | st.booleans() | _integers | st.floats() | st.text(max_size=5)
@@ -76,12 +81,48 @@ def _fussy(value: Any) -> SchemaProblem | None:
 
 
 _paths = st.sampled_from(["embedding", "a", "a.b", "a[0]", "b[1].a", "nowhere"])
-_named = st.builds(VectorExpectation, path=_paths, dimensions=st.none() | st.integers(1, 4), normalized=st.booleans())
+_asked = ({"text": "a"}, {"text": "b"})
+_distinct = st.none() | st.just(Distinct(inputs=_asked, every_s=3600.0))
+_named = st.builds(
+    VectorExpectation,
+    path=_paths,
+    dimensions=st.none() | st.integers(1, 4),
+    normalized=st.booleans(),
+    distinct=_distinct,
+)
+_golden = st.builds(
+    Golden,
+    path=_paths,
+    file=st.just("golden.json"),
+    min_cosine=st.sampled_from([0.5, 0.99]),
+    vector=st.sampled_from([(1.0, 2.0), (0.5, -1.0, 3.0)]),
+    inference_name=st.none() | st.just("another"),
+)
 expectations = st.builds(
     Expectation,
     max_latency_s=st.none() | st.floats(0, 10),
     keys=st.lists(_names, max_size=2).map(tuple),
     vectors=st.lists(_named, max_size=2, unique_by=lambda item: item.path).map(tuple),
     schema=st.none() | st.just(_fussy),
+    golden=st.none() | _golden,
     max_warming_s=st.sampled_from([0.0, 300.0]),
+)
+
+_pins = st.builds(
+    Pin,
+    shape=st.lists(json_values, min_size=1, max_size=3).map(lambda values: merge(map(infer, values))),
+    vectors=st.lists(_paths, max_size=2).map(tuple),
+    strict=st.booleans(),
+)
+_others = st.builds(
+    OtherReply,
+    inputs=st.sampled_from(_asked),
+    outcome=st.sampled_from([outcome for outcome in Outcome if outcome.verdict is not Verdict.UP]),
+    told=st.none() | st.text(max_size=5),
+)
+references = st.builds(
+    Reference,
+    warming_since=st.none() | st.floats(EPOCH_S - 1000, EPOCH_S + 1000),
+    pin=st.none() | _pins,
+    others=st.lists(_others, max_size=2, unique_by=lambda one: one.inputs["text"]).map(tuple),
 )

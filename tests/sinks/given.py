@@ -6,9 +6,10 @@ from typing import Any
 from hypothesis import strategies as st
 
 from worker.core.exchange import Answer, Exchange, Failure, Malformed, NoReply, Phase, Phases, Refusal, Reply
-from worker.core.judge import Judgement, Reference, judge
+from worker.core.judge import Judgement, judge
 from worker.core.outcome import Outcome
 from worker.core.result import Result, SkipReason, skip
+from worker.core.rules import Reference
 from worker.core.target import Expectation, Target, TargetKey, VectorExpectation
 from worker.core.track import Recorded, Track, advance
 
@@ -62,8 +63,11 @@ def result(of: Target, call: Exchange | SkipReason | Judgement) -> Result:
         case Judgement():
             return Result(target=of, judgement=call, attempts=1)
         case Exchange():
-            judgement = judge(of.expect, call, Reference())
-            return Result(target=of, judgement=judgement, exchange=call, attempts=1, lateness_s=0.01)
+            reference = Reference(pin=of.pin)
+            judgement = judge(of.expect, call, reference)
+            return Result(
+                target=of, judgement=judgement, exchange=call, reference=reference, attempts=1, lateness_s=0.01
+            )
 
 
 def probed(of: Target, *calls: Exchange | SkipReason | Judgement, track: Track | None = None) -> list[Recorded]:

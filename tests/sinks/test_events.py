@@ -4,11 +4,13 @@ from typing import Any
 
 import pytest
 
-from tests.sinks.given import INTERNAL_ERROR, T0, exchange, last, probed, refused, reply, target, timed_out
+from tests.sinks.given import INTERNAL_ERROR, SECRET, T0, exchange, last, probed, refused, reply, target, timed_out
 from tests.sinks.logged import start, told, written
 from worker.core.exchange import Refusal
+from worker.core.notation import parse
+from worker.core.pin import Pin
 from worker.core.result import SkipReason
-from worker.core.target import Expectation
+from worker.core.target import Expectation, Golden, Target
 from worker.sinks.log import LogSink
 
 
@@ -35,6 +37,8 @@ def test_a_failure_says_everything_that_whoever_acts_needs() -> None:
             "request_id": "req-1",
             "expected": "HTTP 2xx",
             "found": "HTTP 500",
+            "shape_diff": None,
+            "golden_cosine": None,
             "excerpt": '{"detail": "it broke"}',
         }
     ]
@@ -149,6 +153,49 @@ def test_a_shape_that_never_stays_is_called_varying_once() -> None:
     changes = [line for line in told(*probed(target(), *calls)) if line["event"] == "shape.changed"]
     assert len(changes) == 8
     assert [change["after"] == "varying" for change in changes] == [False] * 7 + [True]
+
+
+def pinned(written: str, **changes: Any) -> Target:
+    return target(pin=Pin(shape=parse(written)), **changes)
+
+
+def test_a_broken_pin_is_told_path_by_path_in_the_failure_and_in_the_change_of_shape() -> None:
+    changed, failed = told(last(probed(pinned("{embedding: number[3], model: string}"), exchange())))
+    assert (changed["event"], failed["event"]) == ("shape.changed", "probe.failed")
+    assert changed["before"] == Pin(shape=parse("{embedding: number[3], model: string}")).hash
+    for line in (changed, failed):
+        assert line["shape_diff"] == [
+            {"path": "embedding", "expected": "number[3]", "found": "number[2]", "severity": "breaking"},
+            {"path": "model", "expected": "string", "found": None, "severity": "breaking"},
+        ]
+    assert (failed["expected"], failed["found"]) == ("number[3] at embedding", "number[2], and 1 more")
+
+
+def test_a_new_key_is_a_change_of_shape_and_no_failure() -> None:
+    changed, succeeded = told(last(probed(pinned("{}"), exchange())))
+    assert (changed["event"], succeeded["event"]) == ("shape.changed", "probe.succeeded")
+    (new,) = changed["shape_diff"]
+    assert new == {"path": "embedding", "expected": None, "found": "number[2]", "severity": "compatible"}
+
+
+def test_a_secret_in_a_key_is_in_no_difference() -> None:
+    lines = told(last(probed(pinned("{}"), exchange(reply({SECRET: 1})))))
+    assert SECRET not in str(lines)
+    assert lines[0]["shape_diff"][0]["path"] == "[secret]"
+
+
+def test_many_differences_are_cut() -> None:
+    changed, _ = told(last(probed(pinned("{}"), exchange(reply({f"k{n:02}": 1 for n in range(30)})))))
+    assert [one["path"] for one in changed["shape_diff"]] == [f"k{n:02}" for n in range(10)]
+
+
+def test_drift_names_the_cosine_and_a_change_of_model_in_one_line() -> None:
+    golden = Golden(path="embedding", file="g.json", min_cosine=0.99, vector=(0.6, 0.8), inference_name="embed_v1")
+    of = target(expect=Expectation(golden=golden))
+    turned = exchange(reply({"embedding": [1.0, 0.0]}, inference_name="embed_v2"))
+    line = told(*probed(of, exchange(), turned))[-1]
+    assert (line["outcome"], line["golden_cosine"]) == ("drift", 0.6)
+    assert (line["inference_name_before"], line["inference_name"]) == ("embed_v1", "embed_v2")
 
 
 def test_long_texts_are_cut_and_kept_on_one_line() -> None:

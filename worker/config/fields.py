@@ -18,6 +18,8 @@ from worker.config.units import (
 )
 from worker.config.urls import api_path, base_url, listen_address, proxy_url
 from worker.config.values import MAX_DEPTH, deeper_than
+from worker.core.notation import parse
+from worker.core.shape import Shape
 from worker.settings import Rate
 
 MAX_ID_LENGTH = 256
@@ -91,6 +93,17 @@ def _json_object(value: object) -> dict[str, Any]:
     return value
 
 
+def _distinct_inputs(value: object) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise ValueError(f"must be a list of mappings like [{{text: one}}, {{text: another}}], not {shown(value)}")
+    if len(value) < 2:
+        raise ValueError("takes two different inputs at least, whose vectors are compared")
+    twice = next((index for index, item in enumerate(value) if item in value[:index]), None)
+    if twice is not None:
+        raise ValueError(f"[{twice}] is the same as one before it; distinct inputs are different")
+    return [_json_object(item) for item in value]
+
+
 def _schema(value: object) -> CompiledSchema:
     if not isinstance(value, dict):
         raise ValueError(f"a JSON Schema is a mapping, not {shown(value)}")
@@ -101,6 +114,13 @@ def _vector_path(value: object) -> str:
     if not isinstance(value, str) or not _VECTOR_PATH.fullmatch(value):
         raise ValueError(f"{shown(value)} is no path; write it like embedding or result.items[0].vector")
     return value
+
+
+def _written_shape(value: object) -> Shape:
+    if not isinstance(value, str):
+        quoting = "; quote it" if isinstance(value, (dict, list)) else ""
+        raise ValueError(f"a shape is text such as '{{embedding: number[384]}}', not {shown(value)}{quoting}")
+    return parse(value)
 
 
 def _header_text(value: object) -> str:
@@ -175,11 +195,18 @@ JsonObject = Annotated[dict[str, Any], PlainValidator(_json_object), WithJsonSch
 JsonSchema = Annotated[
     CompiledSchema, PlainValidator(_schema), WithJsonSchema({"type": "object", "examples": [{"type": "object"}]})
 ]
+DistinctInputs = Annotated[
+    list[dict[str, Any]],
+    PlainValidator(_distinct_inputs),
+    WithJsonSchema({"type": "array", "items": {"type": "object"}, "minItems": 2, "uniqueItems": True}),
+]
+Cosine = Annotated[float, Field(gt=-1, le=1, allow_inf_nan=False)]
 VectorPath = Annotated[
     str,
     PlainValidator(_vector_path),
     _described(_VECTOR_PATH_PATTERN, "dotted keys with [i] indexes", ["embedding", "result.items[0].vector"]),
 ]
+WrittenShape = Annotated[Shape, PlainValidator(_written_shape), WithJsonSchema({"type": "string"})]
 FilePath = Annotated[str, PlainValidator(_file_path), WithJsonSchema({"type": "string", "minLength": 1})]
 EnvName = Annotated[
     str, PlainValidator(_env_name), WithJsonSchema({"type": "string", "pattern": r"^[A-Za-z_]\w*$|\$\{"})

@@ -2,7 +2,7 @@
 
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from worker.config.source import Source, decoded, shown_path
@@ -15,21 +15,27 @@ def read_source(path: Path) -> Source:
     return Source(name=shown_path(path), path=path, text=decoded(path.read_bytes()), stamp=before)
 
 
-def targets_paths(pattern: str, folder: Path, worker_path: Path) -> Iterator[Path]:
-    """The files that one entry of targets_files names, relative to `folder`. Raises ValueError."""
+def targets_paths(pattern: str, folder: Path, others: Iterable[Path]) -> Iterator[Path]:
+    """The files that one entry of targets_files names, relative to `folder`. Raises ValueError.
+
+    `others` are files of ours that a * beside them does not mean.
+    """
     path = folder / pattern
     if path.exists() or not glob.has_magic(pattern):
         _check_targets_path(path, pattern)
         yield path
         return
-    # worker.yaml itself is not meant by a * beside it.
     found = [folder / name for name in sorted(glob.glob(pattern, root_dir=folder, recursive=True))]
-    found = [path for path in found if not (path.exists() and path.samefile(worker_path))]
+    found = [path for path in found if not any(_same_file(path, other) for other in others)]
     if not found:
         raise ValueError(f"{pattern} matches no file")
     for path in found:
         _check_targets_path(path, os.path.relpath(path, folder))
         yield path
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)
 
 
 def _check_targets_path(path: Path, name: str) -> None:

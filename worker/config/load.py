@@ -8,6 +8,7 @@ from pathlib import Path
 
 from worker.config.files import read_source, targets_paths
 from worker.config.problems import raise_all
+from worker.config.shapes_file import ShapesFile
 from worker.config.source import Place, Problem, Source, UnreadableError, shown_path
 from worker.config.targets_file import TargetList
 from worker.config.worker_file import WorkerSections
@@ -15,20 +16,25 @@ from worker.settings import ApiSettings, ConfigError, Settings
 from worker.stamp import Stamp, stamp
 
 
-def load(path: Path, *, environ: Mapping[str, str]) -> Settings:
-    """Settings of the worker.yaml at `path`. Raises ConfigError, whose problems name file, line, column and remedy."""
+def load(path: Path, *, environ: Mapping[str, str], recording: bool = False) -> Settings:
+    """Settings of the worker.yaml at `path`. Raises ConfigError, whose problems name file, line, column and remedy.
+
+    `recording` is for those who are about to record shapes and golden vectors: what is recorded may be missing, or
+    contradict what is expected.
+    """
     problems: list[Problem] = []
     source = _read_worker_file(path)
     sections = _sections(source, environ, problems)
     api = sections.api()
     template = sections.template()
-    targets = TargetList(template, problems)
-    files = _targets_sources(sections.targets_files, source, problems)
+    shapes = ShapesFile(sections.shapes_file, problems)
+    targets = TargetList(template, problems, shapes.pins, recording=recording)
+    files = _targets_sources(sections.targets_files, source, shapes.path, problems)
     with _collector_paused():
         for file in files:
             if file.text is not _NOT_TEXT:
                 targets.add_file(file)
-    watched = _watched([source, *files], sections, api)
+    watched = _watched([source, *files], sections, api) | targets.golden.stamps | {shapes.path: shapes.stamp}
     raise_all(problems, files=watched, secret=environ.get(api.api_key_env or "", ""))
     return Settings(
         api=api,
@@ -38,6 +44,8 @@ def load(path: Path, *, environ: Mapping[str, str]) -> Settings:
         confirm=sections.confirm(),
         outputs=sections.outputs(),
         targets=tuple(targets.targets),
+        shapes_file=shapes.path,
+        pins=shapes.pins,
         watched_files=watched,
     )
 
@@ -75,13 +83,13 @@ def _sections(source: Source, environ: Mapping[str, str], problems: list[Problem
         raise
 
 
-def _targets_sources(patterns: list[str], worker: Source, problems: list[Problem]) -> list[Source]:
+def _targets_sources(patterns: list[str], worker: Source, shapes: Path, problems: list[Problem]) -> list[Source]:
     """Each targets file once, however many patterns match it."""
     sources: dict[Path, Source] = {}
     for index, pattern in enumerate(patterns):
         place: Place = ("targets_files", index)
         try:
-            for path in targets_paths(pattern, worker.path.parent, worker.path):
+            for path in targets_paths(pattern, worker.path.parent, (worker.path, shapes)):
                 real = path.resolve()
                 if real not in sources:
                     sources[real] = _read_targets_file(path, problems)

@@ -8,8 +8,10 @@ from pydantic.json_schema import models_json_schema
 from worker.config.fields import (
     ApiPath,
     BaseUrl,
+    Cosine,
     Count,
     Dimensions,
+    DistinctInputs,
     Duration,
     DurationOrZero,
     EnvName,
@@ -28,9 +30,17 @@ from worker.config.fields import (
     Rechecks,
     Size,
     VectorPath,
+    WrittenShape,
     key,
 )
 from worker.config.units import shown
+
+
+class Distinct(Keys):
+    """Different inputs, whose vectors must be different."""
+
+    inputs: DistinctInputs = Field(description="Inputs that are asked besides the target's own; two at least.")
+    every: Duration | None = key("How often they are asked; a batch asks them always.", "1h")
 
 
 class Vector(Keys):
@@ -39,6 +49,15 @@ class Vector(Keys):
     path: VectorPath = Field(description="Where the vector stands in raw_response.")
     dimensions: Dimensions | None = key("How many numbers it has.")
     normalized: Flag | None = key("Whether its length must be 1.", False)
+    distinct: Distinct | None = key("Different inputs, whose vectors must be different.")
+
+
+class Golden(Keys):
+    """A stored vector, recorded by `shapes pin --golden`, that the reply's must point the same way as."""
+
+    path: VectorPath | None = key("Where the vector stands in raw_response.", "embedding")
+    file: FilePath = Field(description="Where it is stored, relative to this file; with {namespace} and {plugin}.")
+    min_cosine: Cosine | None = key("A smaller cosine is `drift`.", 0.99)
 
 
 def _one_or_more(value: object) -> object:
@@ -67,6 +86,7 @@ class Expect(Keys):
         alias="schema",
         description="JSON Schema of raw_response; remote references are refused.",
     )
+    golden: Golden | None = key("A stored vector that the reply's must point the same way as.")
     max_warming: DurationOrZero | None = key("How long a cold start may take before it counts as down.", "5m")
 
 
@@ -79,6 +99,9 @@ class TargetKeys(Keys):
     parameters: JsonObject | None = key("Sent as `parameters`.", {})
     labels: dict[LabelName, LabelValue] | None = key("Go to plugin_probe_target_info and to the logs.")
     expect: Expect | None = key("What a healthy reply must satisfy.")
+    shape: Literal["strict", "compatible", "off"] | None = key(
+        "strict: keys that are not pinned are a mismatch too; off: the pin is not looked at.", "compatible"
+    )
 
 
 class TargetEntry(TargetKeys):
@@ -177,7 +200,27 @@ class WorkerFile(Keys):
     targets_files: Annotated[list[FilePath], Field(min_length=1)] | None = key(
         "Paths and globs, relative to this file; .yaml, .yml or .json.", ["targets.yaml"]
     )
+    shapes_file: FilePath | None = key("Where `shapes pin` keeps shapes, relative to this file.", "shapes.lock.yaml")
     outputs: Outputs | None = key("Where results go.")
+
+
+class PinEntry(Keys):
+    """What is pinned of one plugin, in the shapes file."""
+
+    shape: WrittenShape = Field(description="The shape of raw_response.")
+    vectors: list[VectorPath] | None = key("Vectors in it whose numbers must be sound.")
+    samples: int | None = key("From how many replies it was learnt.")
+
+
+class GoldenFile(Keys):
+    """A stored vector."""
+
+    vector: Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1)]
+    namespace: str | None = None
+    plugin: str | None = None
+    path: str | None = None
+    inference_name: str | None = None
+    inputs: dict[str, Any] | None = None
 
 
 def json_schema() -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from worker.config.units import duration_text, rate_text
+from worker.core.distinct import questions, spacing_s
 from worker.core.target import Target
 from worker.settings import Rate, Settings
 
@@ -13,9 +14,12 @@ _NAMESPACES_TOLD = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Load:
-    """What some targets ask of one pair of limits. `busy` is calls at a time if every call ran into its timeout."""
+    """What some targets ask of one pair of limits, distinct inputs included. `calls` are those of a batch; `busy` is
+    calls at a time if every call ran into its timeout.
+    """
 
     targets: int
+    calls: int
     calls_per_s: float
     busy: float
     timeouts_s: float
@@ -42,14 +46,18 @@ def plan_warnings(settings: Settings, *, interval_s: float | None = None, deadli
 
 
 def _load(targets: Iterable[Target], interval_s: float | None) -> _Load:
-    count, calls_per_s, busy, timeouts_s = 0, 0.0, 0.0, 0.0
+    count, calls, calls_per_s, busy, timeouts_s = 0, 0, 0.0, 0.0, 0.0
     for target in targets:
         every_s = interval_s or target.interval_s
+        besides = len(questions(target.expect))
+        besides_every_s = max(every_s, spacing_s(target.expect) if interval_s is None and besides else 0.0)
+        per_s = 1 / every_s + besides / besides_every_s
         count += 1
-        calls_per_s += 1 / every_s
-        busy += target.timeout_s / every_s
-        timeouts_s += target.timeout_s
-    return _Load(targets=count, calls_per_s=calls_per_s, busy=busy, timeouts_s=timeouts_s)
+        calls_per_s += per_s
+        busy += target.timeout_s * per_s
+        calls += 1 + besides
+        timeouts_s += target.timeout_s * (1 + besides)
+    return _Load(targets=count, calls=calls, calls_per_s=calls_per_s, busy=busy, timeouts_s=timeouts_s)
 
 
 def _misfits(load: _Load, name: str, rate: Rate | None, concurrency: int | None) -> Iterator[str]:
@@ -89,11 +97,11 @@ def _namespace_warnings(settings: Settings, interval_s: float | None) -> list[st
 def _deadline_warnings(load: _Load, settings: Settings, deadline_s: float) -> Iterator[str]:
     # A window's first calls go at once, so 61 targets at 60/m take one minute, not 61 seconds.
     rate, concurrency = settings.limits.rate, settings.limits.concurrency
-    takes_s = max(0, math.ceil(load.targets / rate.count) - 1) * rate.period_s
+    takes_s = max(0, math.ceil(load.calls / rate.count) - 1) * rate.period_s
     if _exceeds(takes_s, deadline_s):
         yield (
             f"a batch of {_targets(load.targets)} takes at least {_text(takes_s)} at limits.rate {rate}, but its"
-            f" deadline is {_text(deadline_s)}; limits.rate: {rate_text(load.targets / deadline_s)} fits,"
+            f" deadline is {_text(deadline_s)}; limits.rate: {rate_text(load.calls / deadline_s)} fits,"
             f" or a deadline of {_text(takes_s + rate.period_s)}"
         )
     worst_s = load.timeouts_s / concurrency

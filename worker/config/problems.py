@@ -25,10 +25,14 @@ _SECRET_KEYS = frozenset({
 })  # fmt: skip
 _MISSING = {
     "api": "it holds base_url, the address of the API",
+    "file": "write the path of the file",
     "base_url": "write the address of the API, like https://mixpeek.example.com",
+    "inputs": "list two different inputs at least",
     "namespace": "write the namespace's id",
     "path": "write the path",
+    "shape": "write the shape, like '{embedding: number[384]}'",
     "targets": "write a list of targets",
+    "vector": "write the list of numbers",
 }
 _ELSEWHERE = {
     "targets": "targets stand in a file of their own, which targets_files names",
@@ -92,6 +96,8 @@ def _wrong_kind(error_type: str, value: Any) -> str | None:
             return f"must be text, not {shown(value)}{quoting}"
         case "int":
             return f"must be a whole number, not {shown(value)}"
+        case "float" | "finite":
+            return f"must be a number, not {shown(value)}"
         case "bool":
             return f"must be true or false, not {shown(value)}"
         case "list":

@@ -1,6 +1,7 @@
 """Prints what a configuration amounts to: defaults applied, targets written out, secrets masked."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -9,7 +10,7 @@ from worker.config.json_check import CompiledSchema
 from worker.config.scalars import NotJsonError, plain_value
 from worker.config.units import duration_text, size_text
 from worker.config.urls import listen_text, needs_allow_http, without_userinfo
-from worker.core.target import Expectation, Target
+from worker.core.target import Expectation, Golden, Target, VectorExpectation
 from worker.settings import ApiSettings, LimitSettings, OutputSettings, Settings
 
 # The C emitter is many times as fast; it is missing only where PyYAML was built without libyaml.
@@ -55,6 +56,7 @@ def resolved(settings: Settings) -> str:
         },
         "defaults": _target_keys(template, template),
         "targets_files": ["targets.yaml"],
+        "shapes_file": _path(settings.shapes_file),
         "outputs": _outputs(settings.outputs),
     }
     targets = [
@@ -135,6 +137,7 @@ def _target_keys(target: Target, template: Target) -> dict[str, Any]:
         "parameters": target.parameters,
         "labels": target.labels,
         "expect": _expect(target.expect, template.expect),
+        "shape": target.shape.value,
     }
 
 
@@ -143,9 +146,22 @@ def _expect(expect: Expectation, defaults: Expectation) -> Mapping[str, Any]:
         max_latency=_duration(expect.max_latency_s),
         # Empty ones are written only where they take back what the defaults say.
         keys=list(expect.keys) if expect.keys or defaults.keys else None,
-        vector=[_written(path=v.path, dimensions=v.dimensions, normalized=v.normalized) for v in expect.vectors]
-        if expect.vectors or defaults.vectors
-        else None,
+        vector=list(map(_vector, expect.vectors)) if expect.vectors or defaults.vectors else None,
         schema=expect.schema.schema if isinstance(expect.schema, CompiledSchema) else None,
+        golden=expect.golden and _golden(expect.golden),
         max_warming=_duration(expect.max_warming_s),
     )
+
+
+def _vector(vector: VectorExpectation) -> Mapping[str, Any]:
+    distinct = vector.distinct
+    return _written(
+        path=vector.path,
+        dimensions=vector.dimensions,
+        normalized=vector.normalized,
+        distinct=distinct and {"inputs": list(distinct.inputs), "every": _duration(distinct.every_s)},
+    )
+
+
+def _golden(golden: Golden) -> Mapping[str, Any]:
+    return {"path": golden.path, "file": _path(Path(golden.file)), "min_cosine": golden.min_cosine}

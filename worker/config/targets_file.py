@@ -2,17 +2,33 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from worker.config.model import Expect, TargetEntry, TargetKeys, TargetsFile
+from worker.config.contradictions import contradictions
+from worker.config.golden_file import GoldenFiles, file_of
+from worker.config.model import Expect, TargetEntry, TargetKeys, TargetsFile, Vector
+from worker.config.model import Golden as GoldenKeys
 from worker.config.problems import validation_problems
-from worker.config.source import Place, Problem, Source, UnreadableError
+from worker.config.source import Place, Problem, Source, UnreadableError, shown_path
 from worker.config.values import values
-from worker.core.target import Expectation, Target, TargetKey, VectorExpectation
+from worker.core.pin import Pin
+from worker.core.target import (
+    Distinct,
+    Expectation,
+    Golden,
+    ShapePolicy,
+    Target,
+    TargetKey,
+    VectorExpectation,
+)
 
 _Part = TypeVar("_Part")
+
+DISTINCT_EVERY_S = 3600.0
+MIN_COSINE = 0.99
 
 _ID_KEYS = frozenset({"namespace", "plugin", "plugins"})
 
@@ -22,13 +38,22 @@ def given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def with_keys(base: Target, keys: TargetKeys) -> Target:
-    """`base` with what `keys` says instead: labels and expect key by key, inputs and parameters whole."""
+def with_keys(base: Target, keys: TargetKeys, folder: Path) -> Target:
+    """`base` with what `keys` says instead: labels and expect key by key, inputs and parameters whole.
+
+    Files that it names are relative to `folder`.
+    """
     return replace(
         base,
-        expect=_expectation(base.expect, keys.expect) if keys.expect else base.expect,
+        expect=_expectation(base.expect, keys.expect, folder) if keys.expect else base.expect,
         labels=_labels(base.labels, keys.labels),
-        **given(interval_s=keys.interval, timeout_s=keys.timeout, inputs=keys.inputs, parameters=keys.parameters),
+        **given(
+            interval_s=keys.interval,
+            timeout_s=keys.timeout,
+            inputs=keys.inputs,
+            parameters=keys.parameters,
+            shape=keys.shape and ShapePolicy(keys.shape),
+        ),
     )
 
 
@@ -36,29 +61,49 @@ def _labels(base: Mapping[str, str], labels: Mapping[str, str | None] | None) ->
     return {**base, **{name: value for name, value in (labels or {}).items() if value is not None}}
 
 
-def _expectation(base: Expectation, expect: Expect) -> Expectation:
+def _expectation(base: Expectation, expect: Expect, folder: Path) -> Expectation:
     return replace(
         base,
         **given(
             max_latency_s=expect.max_latency,
             keys=None if expect.keys is None else tuple(dict.fromkeys(expect.keys)),
-            vectors=None
-            if expect.vector is None
-            else tuple(
-                VectorExpectation(path=v.path, dimensions=v.dimensions, normalized=bool(v.normalized))
-                for v in expect.vector
-            ),
+            vectors=None if expect.vector is None else tuple(map(_vector, expect.vector)),
             schema=expect.schema_check,
+            golden=expect.golden and _golden(expect.golden, folder),
             max_warming_s=expect.max_warming,
         ),
     )
 
 
-class TargetList:
-    """Gathers the targets of all files, and what is wrong with them."""
+def _vector(vector: Vector) -> VectorExpectation:
+    asked = vector.distinct
+    return VectorExpectation(
+        path=vector.path,
+        dimensions=vector.dimensions,
+        normalized=bool(vector.normalized),
+        distinct=Distinct(inputs=tuple(asked.inputs), every_s=asked.every or DISTINCT_EVERY_S) if asked else None,
+    )
 
-    def __init__(self, template: Target, problems: list[Problem]) -> None:
+
+def _golden(golden: GoldenKeys, folder: Path) -> Golden:
+    """Its vector is read when it is known whose it is."""
+    least = MIN_COSINE if golden.min_cosine is None else golden.min_cosine
+    return Golden(path=golden.path or "embedding", file=str(folder / golden.file), min_cosine=least)
+
+
+class TargetList:
+    """Gathers the targets of all files, and what is wrong with them.
+
+    `recording`: what is recorded of plugins may be missing, or contradict what is expected: it is to be replaced.
+    """
+
+    def __init__(
+        self, template: Target, problems: list[Problem], pins: Mapping[TargetKey, Pin], *, recording: bool
+    ) -> None:
         self.targets: list[Target] = []
+        self.golden = GoldenFiles(problems)
+        self._pins = pins
+        self._recording = recording
         self._template = template
         self._problems = problems
         self._places: dict[TargetKey, tuple[Source, Place]] = {}
@@ -105,7 +150,7 @@ class TargetList:
             return
         if not well_formed:
             return
-        variant = self._variant(raw, entry)
+        variant = self._variant(source, raw, entry)
         if entry.plugin is not None:
             self._add(source, (*place, "plugin"), TargetKey(entry.namespace, entry.plugin), variant)
         for index, plugin in enumerate(entry.plugins or ()):
@@ -120,12 +165,14 @@ class TargetList:
         self._refuse(source, place, message)
         return False
 
-    def _variant(self, raw: Mapping[str, Any], entry: TargetEntry) -> Target:
+    def _variant(self, source: Source, raw: Mapping[str, Any], entry: TargetEntry) -> Target:
         """The template with this entry's keys. Entries that differ in their ids alone share all of it."""
         written = repr([item for item in raw.items() if item[0] not in _ID_KEYS])
+        if entry.expect and entry.expect.golden:  # names a file, which is relative to this one
+            written += str(source.path)
         known = self._variants.get(written)
         if known is None:
-            variant = with_keys(self._template, entry)
+            variant = with_keys(self._template, entry, source.path.parent)
             known = self._variants[written] = replace(
                 variant,
                 inputs=self._shared(variant.inputs),
@@ -145,7 +192,29 @@ class TargetList:
         if first[1] != place or first[0] is not source:
             self._problems.append(Problem(source=source, place=place, message=f"{key} is listed twice", first=first))
             return
-        self.targets.append(replace(variant, key=key))
+        self.targets.append(self._complete(source, place, replace(variant, key=key)))
+
+    def _complete(self, source: Source, place: Place, target: Target) -> Target:
+        """With what is recorded of it."""
+        pin = None if target.shape is ShapePolicy.OFF else self._pins.get(target.key)
+        if pin:
+            target = replace(target, pin=replace(pin, strict=target.shape is ShapePolicy.STRICT))
+        entry = place[:2]
+        if target.expect.golden and not self._recording:
+            golden = self._load_golden(source, entry, target, target.expect.golden)
+            target = replace(target, expect=replace(target.expect, golden=golden))
+        for inside, message in () if self._recording else contradictions(target):
+            self._refuse(source, entry + inside, f"{message}")
+        return target
+
+    def _load_golden(self, source: Source, entry: Place, target: Target, golden: Golden) -> Golden | None:
+        try:
+            return self.golden.load(target, golden)
+        except FileNotFoundError:
+            path = shown_path(file_of(golden, target.key))
+            message = f"{path} does not exist; record it with `plugin-probe shapes pin --golden {target.key}`"
+            self._refuse(source, (*entry, "expect", "golden", "file"), message)
+            return None
 
     def _refuse(self, source: Source, place: Place, message: str, **more: Any) -> None:
         self._problems.append(Problem(source=source, place=place, message=message, **more))

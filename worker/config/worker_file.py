@@ -75,6 +75,10 @@ class WorkerSections:
         wrong = any(problem.place[:1] == ("targets_files",) for problem in self._problems)
         return [] if wrong or self._told(()) else self.file.targets_files or ["targets.yaml"]
 
+    @property
+    def shapes_file(self) -> Path:
+        return self._path(self.file.shapes_file or "shapes.lock.yaml")
+
     def api(self) -> ApiSettings:
         api = self.file.api
         if needs_allow_http(api.base_url) and not api.allow_http:
@@ -126,7 +130,7 @@ class WorkerSections:
         """A target with the defaults applied; its key means nothing."""
         schedule = self.schedule()
         base = Target(key=TargetKey("", ""), interval_s=schedule.interval_s, timeout_s=schedule.timeout_s)
-        return with_keys(base, self.file.defaults) if self.file.defaults else base
+        return with_keys(base, self.file.defaults, self._folder) if self.file.defaults else base
 
     def limits(self) -> LimitSettings:
         limits = self.file.limits or Limits()

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from worker.core import shape
+from worker.core.difference import Difference
+from worker.core.distinct import held
 from worker.core.exchange import Exchange, Failure, Malformed, NoReply, Phase, Refusal, Reply
+from worker.core.finding import Finding
+from worker.core.notation import digest, text
 from worker.core.outcome import Outcome
-from worker.core.rules import Finding, Surveys, reply_findings, survey_vectors
+from worker.core.rules import Reference, Seen, look, reply_findings
 from worker.core.target import Expectation
 from worker.core.vector import VectorReading
 
@@ -37,17 +40,12 @@ _TIMED_OUT_IN = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
-    """What was known before the call: since when (Unix seconds) the plugin has been warming, None when it has not."""
-
-    warming_since: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
     """The one outcome of an exchange, with what was expected beside what was found, and what was read on the way.
 
-    `says_warming` tells that the reply called the plugin warming, whether or not it may still do so.
+    `says_warming` tells that the reply called the plugin warming, whether or not it may still do so. `shape_hash` is
+    that of the pin while the reply fits it in every respect. `shape_diff` and `shape_match` are None where nothing was
+    compared, as `golden_cosine` is; `distinct` says that the distinct inputs were asked and gave different vectors.
     """
 
     outcome: Outcome
@@ -62,16 +60,19 @@ class Judgement:
     response_keys: tuple[str, ...] | None = None
     shape: str | None = None
     shape_hash: str | None = None
+    shape_diff: tuple[Difference, ...] | None = None
+    shape_match: bool | None = None
     vectors: tuple[VectorReading, ...] = ()
+    golden_cosine: float | None = None
+    distinct: bool = False
 
 
 def judge(expect: Expectation, exchange: Exchange, reference: Reference) -> Judgement:
     """The first rule that fails decides; when none does, the outcome is success."""
-    answer = exchange.answer
-    surveys = survey_vectors(answer, expect) if isinstance(answer, Reply) else {}
-    findings = _findings(expect, exchange, reference, surveys, telling=False)
+    seen = _look(expect, exchange, reference)
+    findings = _findings(expect, exchange, reference, seen, telling=False)
     failed = next((finding for finding in findings if finding.outcome), None)
-    facts = _describe(exchange, expect, surveys)
+    facts = _describe(exchange, expect, reference, seen)
     if failed is None or failed.outcome is None:
         return Judgement(outcome=Outcome.SUCCESS, **facts)
     return Judgement(outcome=failed.outcome, rule=failed.rule, expected=failed.expected, found=failed.found, **facts)
@@ -79,13 +80,16 @@ def judge(expect: Expectation, exchange: Exchange, reference: Reference) -> Judg
 
 def explain(expect: Expectation, exchange: Exchange, reference: Reference) -> Iterator[Finding]:
     """Every rule that applies to this exchange, in order of precedence."""
+    return _findings(expect, exchange, reference, _look(expect, exchange, reference), telling=True)
+
+
+def _look(expect: Expectation, exchange: Exchange, reference: Reference) -> Seen | None:
     answer = exchange.answer
-    surveys = survey_vectors(answer, expect) if isinstance(answer, Reply) else {}
-    return _findings(expect, exchange, reference, surveys, telling=True)
+    return look(answer, expect, reference.pin) if isinstance(answer, Reply) else None
 
 
 def _findings(
-    expect: Expectation, exchange: Exchange, reference: Reference, surveys: Surveys, *, telling: bool
+    expect: Expectation, exchange: Exchange, reference: Reference, seen: Seen | None, *, telling: bool
 ) -> Iterator[Finding]:
     answer = exchange.answer
     if isinstance(answer, NoReply):
@@ -96,7 +100,8 @@ def _findings(
         broken = Outcome.CONTRACT_VIOLATION
         yield Finding(rule="contract", expected=answer.expected, found=answer.found, outcome=broken)
     else:
-        yield from reply_findings(answer, expect, exchange, surveys, telling=telling)
+        assert seen is not None, "a reply was looked at"
+        yield from reply_findings(answer, expect, exchange, seen, reference, telling=telling)
 
 
 def _no_reply(answer: NoReply, exchange: Exchange) -> Finding:
@@ -153,11 +158,11 @@ def _says_warming(answer: Refusal) -> bool:
     return answer.error_code == "model_warming" or (answer.enveloped and answer.retry_after_present)
 
 
-def _describe(exchange: Exchange, expect: Expectation, surveys: Surveys) -> dict[str, Any]:
+def _describe(exchange: Exchange, expect: Expectation, reference: Reference, seen: Seen | None) -> dict[str, Any]:
     """What is recorded of any answer, healthy or not."""
     answer = exchange.answer
-    if isinstance(answer, Reply):
-        return _describe_reply(answer, expect, surveys)
+    if isinstance(answer, Reply) and seen is not None:
+        return _describe_reply(answer, expect, reference, seen)
     if isinstance(answer, Refusal):
         warming = exchange.http_status == 503 and expect.max_warming_s > 0 and _says_warming(answer)
         return {"error": answer.error, "retry_after_s": answer.retry_after_s, "says_warming": warming}
@@ -166,23 +171,28 @@ def _describe(exchange: Exchange, expect: Expectation, surveys: Surveys) -> dict
     return {"error": answer.error}
 
 
-def _describe_reply(reply: Reply, expect: Expectation, surveys: Surveys) -> dict[str, Any]:
-    raw = reply.raw_response
-    tree = shape.infer(raw)
+def _describe_reply(reply: Reply, expect: Expectation, reference: Reference, seen: Seen) -> dict[str, Any]:
+    raw, pin = reply.raw_response, reference.pin
+    fits = pin is not None and seen.differences == ()
     return {
         "error": reply.error,
         "inference_name": reply.inference_name[:MOST_WORD],
         "response_type": (reply.response_type or type(raw).__name__)[:MOST_WORD],
         "response_keys": tuple(raw) if isinstance(raw, dict) else None,
-        "shape": tree.text(),
-        "shape_hash": tree.digest(),
-        "vectors": tuple(_readings(expect, surveys)),
+        "shape": text(seen.shape),
+        "shape_hash": pin.hash if pin and fits else digest(seen.shape),
+        "shape_diff": seen.differences,
+        "shape_match": not pin.broken(seen.differences) if pin and seen.differences is not None else None,
+        "vectors": tuple(_readings(expect, reference, seen)),
+        "golden_cosine": seen.cosine,
+        "distinct": bool(reference.others) and held(expect, reference.others),
     }
 
 
-def _readings(expect: Expectation, surveys: Surveys) -> Iterator[VectorReading]:
+def _readings(expect: Expectation, reference: Reference, seen: Seen) -> Iterator[VectorReading]:
     """The named vectors' sizes and lengths; of a list of vectors, its first one's length."""
-    for item in expect.vectors:
-        survey = surveys[item.path]
+    named = [item.path for item in expect.vectors]
+    for path in dict.fromkeys([*named, *(reference.pin.vectors if reference.pin else ())]):
+        survey = seen.surveys[path]
         if survey is not None and survey.illness is None:
-            yield VectorReading(path=item.path, dimensions=survey.dimensions, norm=survey.norms[0])
+            yield VectorReading(path=path, dimensions=survey.dimensions, norm=survey.norms[0])

@@ -6,6 +6,7 @@ from enum import StrEnum
 from worker.core.exchange import Exchange
 from worker.core.judge import Judgement
 from worker.core.outcome import Outcome
+from worker.core.rules import Reference
 from worker.core.target import Target
 
 
@@ -19,15 +20,17 @@ class SkipReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """The last attempt is the result; `attempts` counts the calls.
+    """The last attempt is the result; `attempts` counts the calls, those to distinct inputs too.
 
-    `exchange` is the last call's, None when no call was finished. `lateness_s` is the first call's start minus the
+    `exchange` is that of the last call with the target's own inputs, None when none was finished; `reference` is what
+    it was judged by. `lateness_s` is the first call's start minus the
     moment it was due.
     """
 
     target: Target
     judgement: Judgement
     exchange: Exchange | None = None
+    reference: Reference = Reference()  # noqa: RUF009 (frozen)
     attempts: int = 0
     lateness_s: float | None = None
     skipped: SkipReason | None = None

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, NamedTuple
+
+from worker.core.pin import Pin
 
 
 class TargetKey(NamedTuple):
@@ -28,6 +31,22 @@ class SchemaProblem:
 SchemaCheck = Callable[[Any], SchemaProblem | None]
 
 
+class ShapePolicy(StrEnum):
+    """What a key that is not pinned means: a mismatch, or only a change; or the pin is not looked at."""
+
+    STRICT = "strict"
+    COMPATIBLE = "compatible"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distinct:
+    """Inputs that must give different vectors, asked once in `every_s` seconds."""
+
+    inputs: tuple[Mapping[str, Any], ...]
+    every_s: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VectorExpectation:
     """A vector (or a list of vectors) somewhere in raw_response. `path` is dotted: `result.items[0].embedding`."""
@@ -35,6 +54,20 @@ class VectorExpectation:
     path: str
     dimensions: int | None = None
     normalized: bool = False
+    distinct: Distinct | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Golden:
+    """A stored vector that the one at `path` must point the same way as. `file` is where it is kept; `inference_name`
+    answered when it was recorded, None where nobody knows. `vector` is empty until it is recorded.
+    """
+
+    path: str
+    file: str
+    min_cosine: float
+    vector: tuple[float, ...] = field(default=(), repr=False)
+    inference_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +78,16 @@ class Expectation:
     keys: tuple[str, ...] = ()
     vectors: tuple[VectorExpectation, ...] = ()
     schema: SchemaCheck | None = field(default=None, compare=False)
+    golden: Golden | None = None
     max_warming_s: float = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One namespace/plugin pair and how to probe it. `inputs` and `parameters` are JSON values, sent as they are."""
+    """One namespace/plugin pair and how to probe it. `inputs` and `parameters` are JSON values, sent as they are.
+
+    `pin` is None where nothing is pinned, or nobody is to look at it.
+    """
 
     key: TargetKey
     interval_s: float
@@ -59,3 +96,5 @@ class Target:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     expect: Expectation = field(default_factory=Expectation)
+    shape: ShapePolicy = ShapePolicy.COMPATIBLE
+    pin: Pin | None = None

@@ -23,6 +23,7 @@ class Track:
     """Everything that the metrics of one target show. Times are Unix seconds; None where it has not happened.
 
     `success` is the last conclusive verdict, `failure` the newest conclusive failure while that verdict is down.
+    `shapes_seen` are the hashes that are told apart; `distinct_at` is when distinct inputs last gave different vectors.
     `buckets` are the histogram's own counts (not cumulative), +Inf last.
     """
 
@@ -49,6 +50,9 @@ class Track:
     shape_hash: str | None = None
     shapes_seen: tuple[str, ...] = ()
     shape_changes: int = 0
+    shape_match: bool | None = None
+    golden_cosine: float | None = None
+    distinct_at: float | None = None
     vectors: tuple[VectorReading, ...] = ()
     buckets: tuple[int, ...] = (0,) * (len(BUCKETS_S) + 1)
     duration_sum_s: float = 0.0
@@ -61,8 +65,8 @@ class Track:
 
     @property
     def shape_label(self) -> str | None:
-        """The shape's hash, or `varying` once the target has shown too many of them."""
-        return VARYING if len(self.shapes_seen) > MOST_SHAPES else self.shape_hash
+        """The shape's hash, or `varying` for those that came when the target had shown too many already."""
+        return self.shape_hash if self.shape_hash is None or self.shape_hash in self.shapes_seen else VARYING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,18 +168,23 @@ def _reply(track: Track, result: Result) -> tuple[Mapping[str, Any], Changes]:
     named = {"inference_name": judgement.inference_name}
     if judgement.shape_hash is None or result.outcome is Outcome.PLUGIN_ERROR:  # an error's null is no shape
         return named, Changes(recovered=recovered, inference_name=renamed)
+    pin = result.target.pin
+    changed = _pair(track.shape_hash or (pin.hash if pin else None), judgement.shape_hash)
     moved: dict[str, Any] = {
         **named,
         "response_type": judgement.response_type,
         "response_keys": None if judgement.response_keys is None else len(judgement.response_keys),
         "vectors": judgement.vectors,
         "shape_hash": judgement.shape_hash,
+        "shape_match": judgement.shape_match,
+        "shape_changes": track.shape_changes + (changed is not None),
+        "golden_cosine": judgement.golden_cosine,
     }
-    changed = _pair(track.shape_hash, judgement.shape_hash)
-    if judgement.shape_hash not in track.shapes_seen and len(track.shapes_seen) <= MOST_SHAPES:
+    fits = judgement.shape_diff == ()  # the pinned shape is always told apart
+    if judgement.shape_hash not in track.shapes_seen and (fits or len(track.shapes_seen) < MOST_SHAPES):
         moved["shapes_seen"] = (*track.shapes_seen, judgement.shape_hash)
-    if changed:
-        moved["shape_changes"] = track.shape_changes + 1
+    if judgement.distinct and result.exchange:
+        moved["distinct_at"] = result.exchange.ended_at
     return moved, Changes(recovered=recovered, shape=changed, inference_name=renamed)
 
 

@@ -1,15 +1,19 @@
-"""Vectors inside a reply: where they are, whether they are sound, how long they are."""
+"""Vectors inside a reply: where they are, whether they are sound, how long they are, how near to each other."""
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
+from operator import mul
 from typing import Any, Final
 
 #: |norm - 1| within which a vector counts as normalized: int8 and bfloat16 embeddings stay within it.
 NORM_TOLERANCE = 0.01
+#: Two vectors whose distance is at most this share of the longer one's length are the same: what one input gives twice,
+#: in half precision and on different machines, stays within it.
+SAME_TOLERANCE = 0.001
 
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
@@ -33,13 +37,14 @@ class VectorReading:
 
 
 @lru_cache(maxsize=1024)
-def _steps(path: str) -> tuple[str | int, ...]:
+def steps(path: str) -> tuple[str | int, ...]:
+    """The keys and indexes of a dotted path."""
     return tuple(int(index) if index else name for name, index in _STEP.findall(path))
 
 
 def lookup(value: Any, path: str) -> Any:
     """The value at a dotted path such as `result.items[0].embedding`, or ABSENT."""
-    for step in _steps(path):
+    for step in steps(path):
         named = isinstance(step, str) and isinstance(value, dict) and step in value
         indexed = isinstance(step, int) and isinstance(value, list) and step < len(value)
         if not (named or indexed):
@@ -84,6 +89,23 @@ def survey(value: Any) -> Survey | None:
             return Survey(dimensions=size, illness=ill if len(rows) == 1 else f"{ill} at row {index}")
         norms.append(length)
     return Survey(dimensions=size, norms=tuple(norms))
+
+
+def cosine(one: Sequence[float], other: Sequence[float]) -> float:
+    """Of two sound vectors of one size: 1 for the same direction, -1 for the opposite; 0 beside a zero vector."""
+    lengths = math.hypot(*one), math.hypot(*other)
+    if 0.0 in lengths:
+        return 0.0
+    # Scaled first: the product of two large numbers is no double.
+    scaled = ([item / length for item in vector] for vector, length in zip((one, other), lengths, strict=True))
+    return max(-1.0, min(1.0, math.fsum(map(mul, *scaled))))
+
+
+def same(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether two sound vectors are one and the same, but for rounding."""
+    if len(one) != len(other):
+        return False
+    return math.dist(one, other) <= SAME_TOLERANCE * max(math.hypot(*one), math.hypot(*other))
 
 
 _NUMERIC = {int, float, type(None)}

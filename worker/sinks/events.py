@@ -8,12 +8,15 @@ from typing import Any, NamedTuple
 from worker.core.outcome import Fault, Outcome, Verdict
 from worker.core.target import TargetKey
 from worker.core.track import VARYING, Recorded, Track
+from worker.sinks.rows import difference, redacted
 from worker.sinks.text import Redact, finite, one_line, unchanged
 
 #: Longest error, expected or found, in characters.
 ERROR_LENGTH = 500
 #: Longest word of a reply (inference_name, request_id), in characters.
 WORD_LENGTH = 200
+#: So many differences from a pinned shape are logged; the breaking ones come first.
+MOST_DIFFERENCES = 10
 #: Most of a reply's beginning that is logged, in bytes.
 EXCERPT_BYTES = 2048
 
@@ -75,13 +78,12 @@ class Narrator:
         return None
 
     def _shape_change(self, recorded: Recorded) -> tuple[str, str] | None:
-        """(before, after); a plugin whose shape is never the same twice is called `varying`, once."""
-        changed = recorded.changes.shape
-        if changed is None or recorded.track.shape_label != VARYING:
-            return changed
-        key = recorded.result.target.key
-        if key in self._varying:
+        """(before, after); a plugin whose shape is never the same twice is called `varying`, once, and then left."""
+        changed, key = recorded.changes.shape, recorded.result.target.key
+        if changed is None or key in self._varying:
             return None
+        if recorded.track.shape_label != VARYING:
+            return changed
         self._varying.add(key)
         return changed[0], VARYING
 
@@ -121,6 +123,8 @@ def _fields(recorded: Recorded, verdict: Verdict, redact: Redact) -> dict[str, A
         "request_id": one_line(exchange.request_id, WORD_LENGTH, redact) if exchange else None,
         "expected": one_line(judgement.expected, ERROR_LENGTH, redact),
         "found": one_line(judgement.found, ERROR_LENGTH, redact),
+        "shape_diff": _shape_diff(recorded, redact),
+        "golden_cosine": finite(judgement.golden_cosine),
     }
     if exchange and verdict is not Verdict.UP:
         fields["excerpt"] = _cut_bytes(exchange.excerpt and redact(exchange.excerpt))
@@ -170,8 +174,19 @@ def _recovery(recorded: Recorded, outage: _Outage | None) -> dict[str, Any]:
 
 
 def _shape_fields(recorded: Recorded, before: str, after: str, redact: Redact) -> dict[str, Any]:
-    shape = one_line(recorded.result.judgement.shape, ERROR_LENGTH, redact)
-    return _identity(recorded) | {"before": before, "after": after, "shape": shape, **_inference_name(recorded, redact)}
+    return _identity(recorded) | {
+        "before": before,
+        "after": after,
+        "shape": one_line(recorded.result.judgement.shape, ERROR_LENGTH, redact),
+        "shape_diff": _shape_diff(recorded, redact),
+        **_inference_name(recorded, redact),
+    }
+
+
+def _shape_diff(recorded: Recorded, redact: Redact) -> list[dict[str, str | None]] | None:
+    """What differs from the pinned shape; None where nothing does, or none is pinned."""
+    found = redacted(recorded.result.judgement.shape_diff, redact) or ()
+    return [difference(one) for one in found[:MOST_DIFFERENCES]] or None
 
 
 def _cut_bytes(text: str | None) -> str | None:

@@ -245,22 +245,28 @@ FAMILIES: tuple[Family, ...] = (
     _gauge(
         "plugin_probe_response_shape_info", "Kind and shape of the last reply; always 1.", _read_shape, _write_shape
     ),
+    _plain(
+        "plugin_probe_response_shape_match",
+        "track.shape_match",
+        "Whether the last reply fits the pinned shape: 1 yes, 0 no; absent where none is pinned.",
+    ),
     _plain("plugin_probe_response_keys", "track.response_keys", "Top-level keys of the last reply that was an object."),
     _gauge(
         "plugin_probe_vector_dimensions",
-        "Elements of the vector at a configured path.",
+        "Elements of the vector at a path that is configured or pinned.",
         attrgetter("track.vectors"),
         _write_vectors("plugin_probe_vector_dimensions", attrgetter("dimensions")),
     ),
     _gauge(
         "plugin_probe_vector_norm",
-        "Euclidean length of the vector at a configured path.",
+        "Euclidean length of the vector at a path that is configured or pinned.",
         attrgetter("track.vectors"),
         _write_vectors("plugin_probe_vector_norm", attrgetter("norm")),
     ),
+    _plain("plugin_probe_golden_cosine", "track.golden_cosine", "Cosine of the last reply's vector to the golden one."),
     _counter(
         "plugin_probe_response_shape_changes_total",
         "track.shape_changes",
-        "How often a reply had another shape than the one before.",
+        "How often a reply had another shape than the one before, or at first than the pinned one.",
     ),
 )

@@ -6,7 +6,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from worker.core.outcome import Outcome, Verdict
 from worker.sinks.reports import RunInfo
-from worker.sinks.rows import Row, instant
+from worker.sinks.rows import Row, instant, shape_lines
 
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -61,8 +61,10 @@ def _details(row: Row) -> str:
         "died_in": row.died_in,
         "attempts": row.attempts,
         "request_id": row.request_id,
+        "shape": row.shape,
     }
-    return "\n".join(f"{name}: {value}" for name, value in facts.items() if value is not None)
+    told = [f"{name}: {value}" for name, value in facts.items() if value is not None]
+    return "\n".join([*told, *shape_lines(row, most=10)])
 
 
 def _quoted(text: str) -> str:

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from worker.core.outcome import Verdict
 from worker.core.summary import Summary
 from worker.sinks.reports import RunInfo
-from worker.sinks.rows import Row, instant
+from worker.sinks.rows import Row, instant, shape_lines
 from worker.sinks.text import seconds, tame
 
 #: Rows a table; GitHub cuts a summary off at 1 MiB and a comment at 65,536 characters.
 MOST_ROWS = 100
+#: Of a longer shape so many characters are shown.
+MOST_SHAPE = 200
 
 _ACTIVE = re.compile(r"([\\`*_{}\[\]()#+!|~])")
 
@@ -42,10 +44,10 @@ def _opening(run: RunInfo, summary: Summary) -> str:
 
 
 def _table(title: str, rows: Sequence[Row]) -> str:
-    head = "| namespace | plugin | outcome | fault | status | latency | expected | found | error |\n"
-    lines = "".join(f"| {' | '.join(map(cell, _cells(row)))} |\n" for row in rows[:MOST_ROWS])
+    head = "| namespace | plugin | outcome | fault | status | latency | expected | found | error | shape |\n"
+    lines = "".join(f"| {' | '.join([*map(cell, _cells(row)), _shape(row)])} |\n" for row in rows[:MOST_ROWS])
     more = f"\n… and {len(rows) - MOST_ROWS} more\n" if len(rows) > MOST_ROWS else ""
-    return f"\n### {title}\n\n{head}{'|---' * 9}|\n{lines}{more}"
+    return f"\n### {title}\n\n{head}{'|---' * 10}|\n{lines}{more}"
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -53,6 +55,12 @@ def _cells(row: Row) -> tuple[str, ...]:
     status = "" if row.http_status is None else str(row.http_status)
     texts = (row.expected or "", row.found or "", row.error or "")
     return (*row.key, outcome.value, outcome.fault.value, status, seconds(row.duration_s), *texts)
+
+
+def _shape(row: Row) -> str:
+    """The shape, then what differs from the pinned one, a line each."""
+    shape = row.shape or ""
+    return "<br>".join(map(cell, [shape if len(shape) <= MOST_SHAPE else shape[:MOST_SHAPE] + "…", *shape_lines(row)]))
 
 
 def cell(text: str) -> str:

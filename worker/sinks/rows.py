@@ -1,10 +1,11 @@
 """Row: what the reports keep of one result. A batch may have 200,000 of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from worker.core.difference import Difference
 from worker.core.exchange import PHASE_NAMES, Exchange, Phases
 from worker.core.judge import Judgement
 from worker.core.outcome import Outcome
@@ -43,7 +44,9 @@ class Row:
     response_bytes: int | None
     shape: str | None
     shape_hash: str | None
+    shape_diff: tuple[Difference, ...] | None
     vectors: tuple[VectorReading, ...]
+    golden_cosine: float | None
     expected: str | None
     found: str | None
     error: str | None
@@ -72,9 +75,9 @@ class Row:
             "response_bytes": self.response_bytes,
             "shape": self.shape,
             "shape_hash": self.shape_hash,
-            "shape_diff": None,  # with pinned shapes
+            "shape_diff": None if self.shape_diff is None else list(map(difference, self.shape_diff)),
             "vectors": None if self.shape is None else [_vector(reading) for reading in self.vectors],
-            "golden_cosine": None,  # with golden vectors
+            "golden_cosine": finite(self.golden_cosine),
             "expected": self.expected,
             "found": self.found,
             "error": self.error,
@@ -120,11 +123,49 @@ def _of_judgement(judgement: Judgement, redact: Redact) -> dict[str, Any]:
         "response_keys": None if keys is None else tuple(text(key) or "" for key in keys[:MOST_KEYS]),
         "shape": one_line(judgement.shape, SHAPE_LENGTH, redact),
         "shape_hash": judgement.shape_hash,
+        "shape_diff": redacted(judgement.shape_diff, redact),
         "vectors": judgement.vectors,
+        "golden_cosine": judgement.golden_cosine,
         "expected": text(judgement.expected),
         "found": text(judgement.found),
         "error": text(judgement.error),
     }
+
+
+def redacted(found: Sequence[Difference] | None, redact: Redact) -> tuple[Difference, ...] | None:
+    """The same differences with every text, of which a reply chose some, on one line and without secrets."""
+
+    def text(value: str | None) -> str | None:
+        return one_line(value, TEXT_LENGTH, redact)
+
+    if found is None:
+        return None
+    return tuple(
+        Difference(path=text(d.path) or "", expected=text(d.expected), found=text(d.found), severity=d.severity)
+        for d in found
+    )
+
+
+def difference(found: Difference) -> dict[str, str | None]:
+    """A difference in the report's words, which are the log's too."""
+    return {
+        "path": found.path,
+        "expected": found.expected,
+        "found": found.found,
+        "severity": found.severity.value,
+    }
+
+
+def shape_lines(row: Row, most: int = 3) -> list[str]:
+    """What differs from the pinned shape, for people: one a line, and how many more there are.
+
+    Nothing where it is the one thing that `expected` and `found` tell already.
+    """
+    found = row.shape_diff or ()
+    if len(found) == 1 and row.outcome is Outcome.SHAPE_MISMATCH:
+        return []
+    more = [f"… and {len(found) - most} more"] if len(found) > most else []
+    return [*map(str, found[:most]), *more]
 
 
 def _vector(reading: VectorReading) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TextIO
 
 from worker.core.outcome import Outcome, Verdict
 from worker.core.summary import Summary
-from worker.sinks.rows import Row
+from worker.sinks.rows import Row, shape_lines
 from worker.sinks.text import seconds, tame
 
 if TYPE_CHECKING:
@@ -94,8 +94,8 @@ def _lines(rows: Sequence[Row], *, width: int | None) -> Iterator[tuple[Sequence
     for row, texts in zip(rows, cells, strict=True):
         yield _padded(texts, widths), _STYLES[row.outcome.verdict]
         why = explanation(row)
-        if why:
-            yield (f"{_GAP}└ {why}",), "dim"
+        for line in [*([why] if why else ()), *shape_lines(row)]:
+            yield (f"{_GAP}└ {line}",), "dim"
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from importlib.resources import files
 
 from jinja2 import Environment, Template
 
+from worker.sinks.rows import shape_lines
 from worker.web.board import Shown, sick_first
 
 #: More rows than anybody reads (1,000 take 40 ms, in which no probe moves); the JSON API has them all.
@@ -23,7 +24,7 @@ def status_page(targets: list[Shown]) -> str:
 @cache
 def _template() -> Template:
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"clock": _clock, "milliseconds": _milliseconds, "span": _span}
+    environment.filters |= {"clock": _clock, "milliseconds": _milliseconds, "span": _span, "shape_lines": shape_lines}
     return environment.from_string(files("worker.web").joinpath("status.html").read_text(encoding="utf-8"))
 
 

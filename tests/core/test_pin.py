@@ -1,0 +1,84 @@
+"""A pin: what it counts against a plugin, what it has at a path, which vectors are in it."""
+
+import pytest
+
+from worker.core.notation import digest, parse, text
+from worker.core.pin import Pin, at, vector_size, vectors_in
+
+
+def test_a_pin_says_its_shape_in_one_line_with_the_hash_of_that() -> None:
+    pin = Pin(shape=parse("{embedding: number[3]}"))
+    assert (pin.text, pin.hash) == ("{embedding: number[3]}", digest(pin.shape))
+
+
+@pytest.mark.parametrize(
+    ("strict", "found", "broken"),
+    [
+        pytest.param(False, "{a: number}", 0, id="the same"),
+        pytest.param(False, "{a: number, b: null}", 0, id="a new key"),
+        pytest.param(True, "{a: number, b: null}", 1, id="a new key, strictly"),
+        pytest.param(False, "{b: null}", 1, id="a missing key beside a new one"),
+        pytest.param(True, "{b: null}", 2, id="both, strictly"),
+    ],
+)
+def test_a_new_key_counts_only_where_it_is_strict(strict: bool, found: str, broken: int) -> None:
+    pin = Pin(shape=parse("{a: number}"), strict=strict)
+    assert len(pin.broken(pin.compare(parse(found)))) == broken
+
+
+SHAPE = (
+    "{a: {b: number[384]}, list: {c: string}[0..3], map: {*: bool}, free: any, nil: (null | {x: number[2]}),"
+    " long: null[]}"
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("a.b", "number[384]"),
+        ("a.b[0]", "number"),
+        ("a.b[384]", None),
+        ("a.c", None),
+        ("list[2].c", "string"),
+        ("list[3].c", None),
+        ("list.c", None),
+        ("long[99]", "null"),
+        ("map.whatever", "bool"),
+        ("map[0]", None),
+        ("free.x[3].y", "any"),
+        ("nil.x", "number[2]"),
+        ("a[0]", None),
+        ("a.b.c", None),
+    ],
+)
+def test_a_path_leads_to_what_the_shape_has_there(path: str, found: str | None) -> None:
+    shape = at(parse(SHAPE), path)
+    assert (shape and text(shape)) == found
+
+
+@pytest.mark.parametrize(
+    ("written", "size"),
+    [
+        ("number[384]", (384, 384)),
+        ("integer[2..4]", (2, 4)),
+        ("number[]", (0, None)),
+        ("number[3][384]", (384, 384)),
+        ("string[3]", None),
+        ("(null | number)[3]", None),
+        ("any[0]", None),
+        ("number", None),
+        ("{a: number[3]}", None),
+    ],
+)
+def test_a_vector_is_an_array_of_numbers_or_of_such(written: str, size: tuple[int, int | None] | None) -> None:
+    assert vector_size(parse(written)) == size
+
+
+def test_what_looks_like_an_embedding_is_found() -> None:
+    shape = parse(
+        "{embedding: number[384], rows: number[3][64], deep: {v: number[32]}, box: number[4], ids: string[99],"
+        ' tokens: number[32..64], "odd key": number[64], list: {v: number[64]}[2], whole: integer[128]}'
+    )
+    assert list(vectors_in(shape)) == ["deep.v", "embedding", "rows", "whole"]
+    assert list(vectors_in(parse("number[384]"))) == []
+    assert list(vectors_in(parse("string"))) == []
