@@ -12,7 +12,7 @@ OURS = ("shape", "vectors", "samples")
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*(?:\[[0-9.]*\])*")
 #: What readers of older YAML take for something else than text.
-_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+_WORDS = frozenset({"yes", "no", "on", "off", "true", "false", "null"})
 
 
 def namespace_lines(name: str, plugins: Mapping[str, Fields], column: int, step: int) -> Iterator[str]:

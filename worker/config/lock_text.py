@@ -208,7 +208,15 @@ class _Document:
                 continue
             after = child.end
             if name not in fields or _value(child.value) != _read_back(fields[name]):
-                self._replace(child.line, child.end, lines, column)
+                self._replace(child.line, self._without_remarks(child), lines, column)
+
+    def _without_remarks(self, child: _Child) -> int:
+        """Where its value ends: remarks below it stay. In a text of several lines they would be part of it."""
+        end = child.end
+        if getattr(child.value, "style", None) not in ("|", ">"):
+            while end > child.line + 1 and self.lines[end - 1].lstrip()[:1] in ("#", ""):
+                end -= 1
+        return end
 
     def drop_all(self, keys: set[Key]) -> None:
         missing = set(keys)
