@@ -93,7 +93,7 @@ class Rig:
         await self.engine.run_forever(targets)
         return self
 
-    def later(self, seconds: float, do: Callable[..., None], *args: Any) -> None:
+    def later(self, seconds: float, do: Callable[..., object], *args: Any) -> None:
         asyncio.get_running_loop().call_later(seconds, do, *args)
 
     @property

@@ -190,7 +190,7 @@ def test_a_dead_connection_besides_is_asked_again_and_proves_nothing_without_tim
 def test_a_reload_between_them_takes_effect_at_the_next_probe() -> None:
     async def main() -> None:
         rig, target = Rig(Plugin(), takes_s=0.5), asking(interval_s=60.0)
-        rig.later(0.2, lambda: rig.engine.probe_now(target.key))
+        rig.later(0.2, rig.engine.probe_now, target.key)
         rig.later(0.9, lambda: rig.engine.replace_targets([replace(target, expect=Expectation())]))
         await rig.forever([target], for_s=3.0)
         assert len(rig.plugins.calls) == 3

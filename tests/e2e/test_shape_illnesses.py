@@ -1,7 +1,7 @@
 """Real plugins over the sandbox, pinned, with golden vectors: a thousand healthy probes, and each illness at once."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,17 @@ LAUNCH = Launch(environ={"MIXPEEK_API_KEY": KEY}, log_level="error")
 SAMPLES_PINNED = 2
 
 
+def _nothing() -> None:
+    """Until there is an engine to stop."""
+
+
 class Until:
     """A sink that keeps every result and ends the run after so many."""
 
     def __init__(self, count: int) -> None:
         self.recorded: list[Recorded] = []
         self._left = count
-        self.stop = lambda: None
+        self.stop: Callable[[], None] = _nothing
 
     def record(self, recorded: Recorded) -> None:
         self.recorded.append(recorded)

@@ -14,7 +14,7 @@ from tests.servers import Call, Reply, answer, refuse, serving
 pytestmark = pytest.mark.e2e
 
 VECTOR = [0.6, 0.8] * 32
-WORDS = (["a"], ["a", "b", "c"], [])
+WORDS: tuple[list[str], ...] = (["a"], ["a", "b", "c"], [])
 
 
 async def shapes(folder: Path, *arguments: str | Path) -> Finished:
@@ -179,7 +179,7 @@ async def test_pins_are_shown_and_those_without_a_target_cleared(tmp_path: Path)
 
 
 async def test_golden_vectors_are_recorded_and_drift_is_caught(tmp_path: Path) -> None:
-    golden = {"expect": {"golden": {"file": "golden/{namespace}/{plugin}.json"}}}
+    golden: dict[str, Any] = {"expect": {"golden": {"file": "golden/{namespace}/{plugin}.json"}}}
     async with serving() as server:
         write_config(tmp_path, server.url, [target("a", **golden), target("b")])
         done = await once(tmp_path)
@@ -203,7 +203,7 @@ async def test_golden_vectors_are_recorded_and_drift_is_caught(tmp_path: Path) -
 async def test_what_is_no_golden_vector_is_told_with_its_place_in_the_targets_file(tmp_path: Path) -> None:
     numbers = iter(range(100))
     scripts: dict[str, Any] = {
-        "turning": lambda call: answer({"embedding": [1.0, float(next(numbers))]}),
+        "turning": lambda call: answer({"embedding": [1.0, 3.5 * next(numbers)]}),
         "matrix": answer({"embedding": [[0.6, 0.8]]}),
     }
     async with serving(scripts) as server:

@@ -3,6 +3,7 @@
 import io
 import re
 import xml.etree.ElementTree as ET
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ RUN = RunInfo(run_id="run-1", started_at=T0, finished_at=T0 + 1, complete=True)
 RENAMED = reply({"embeddings": [0.6, 0.8]})
 
 
-def pinned(written: str, *, strict: bool = False, **changes: object) -> Target:
+def pinned(written: str, *, strict: bool = False, **changes: Any) -> Target:
     return target(pin=Pin(shape=parse(written), strict=strict), **changes)
 
 
