@@ -8,7 +8,7 @@ import pytest
 
 from worker.config.load import load
 from worker.config.resolved import resolved
-from worker.core.target import Expectation, SchemaProblem, TargetKey, VectorExpectation
+from worker.core.target import Distinct, Expectation, SchemaProblem, ShapePolicy, TargetKey, VectorExpectation
 from worker.settings import (
     ApiSettings,
     ConfigError,
@@ -141,7 +141,11 @@ def test_the_example_means_the_defaults_and_shows_every_key() -> None:
     assert (settings.limits, settings.schedule) == (LimitSettings(), ScheduleSettings())
     assert (settings.confirm, settings.outputs) == (ConfirmSettings(), OutputSettings())
     first = settings.targets[0]
-    assert first.expect.vectors == (VectorExpectation(path="embedding", dimensions=384, normalized=True),)
+    asked = Distinct(inputs=({"text": "one"}, {"text": "another"}), every_s=3600.0)
+    vector = VectorExpectation(path="embedding", dimensions=384, normalized=True, distinct=asked)
+    assert first.expect.vectors == (vector,)
+    assert (first.shape, first.pin, settings.pins) == (ShapePolicy.COMPATIBLE, None, {})
+    assert settings.shapes_file == EXAMPLES / "shapes.lock.yaml"
     assert len(settings.targets) == 3
 
 

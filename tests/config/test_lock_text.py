@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.config.lock_lines import Fields
@@ -91,6 +91,16 @@ def test_what_says_the_same_is_left_alone() -> None:
 def test_remarks_below_a_key_stay_when_it_is_replaced() -> None:
     text = "shapes:\n  ns:\n    p:\n      shape: any\n        # deep\n\n      samples: 1\n        # deeper\n"
     assert with_entries(text, {("ns", "p"): NUMBER}) == text.replace(": any", ": number[3]").replace(": 1", ": 2")
+    long = with_entries(text, {("ns", "p"): {"shape": "{\n  a: null,\n}"}})
+    assert "    p:\n      # deep\n      shape: |-\n        {\n          a: null,\n        }\n" in long
+
+
+def test_remarks_at_the_margin_end_no_entry() -> None:
+    text = "shapes:\n  ns:\n    p:\n      shape: any\n# here\n      samples: 1\n# there\n    q:\n      shape: any\n"
+    assert with_entries(text, {("ns", "p"): {"shape": "any", "samples": 2}}) == text.replace(": 1", ": 2")
+    assert without_entries(text, [("ns", "q")]) == text.replace("    q:\n      shape: any\n", "")
+    new = "    pp:\n      shape: any\n"
+    assert with_entries(text, {("ns", "pp"): {"shape": "any"}}) == text.replace("    q:", f"{new}    q:")
 
 
 def test_an_entry_in_braces_is_written_out() -> None:
@@ -269,7 +279,7 @@ def model_of(fields: Fields) -> dict[str, Any]:
 
 
 def remarks_in(text: str) -> Counter[str]:
-    return Counter(line for line in text.split("\n") if line.strip().startswith("#"))
+    return Counter(line.strip() for line in text.split("\n") if line.strip().startswith("#"))
 
 
 def remarked(text: str, remarks: list[tuple[int, str]]) -> str:
@@ -285,6 +295,7 @@ def remarked(text: str, remarks: list[tuple[int, str]]) -> str:
     return text
 
 
+@settings(deadline=None)  # composing is slow the first time
 @given(
     rounds=st.lists(st.tuples(st.dictionaries(_keys, _fields, max_size=3), st.sets(_keys, max_size=2)), max_size=4),
     remarks=st.lists(_remarks, max_size=4),

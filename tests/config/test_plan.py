@@ -1,11 +1,12 @@
 """Where a plan cannot fit, and what would."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from worker.config.plan import plan_warnings
-from worker.core.target import Target, TargetKey
+from worker.core.target import Distinct, Expectation, Target, TargetKey, VectorExpectation
 from worker.settings import ApiSettings, LimitSettings, Rate, ScheduleSettings, Settings
 
 PER_SECOND = Rate(count=1, period_s=1.0)
@@ -47,6 +48,18 @@ def test_different_intervals_add_up() -> None:
     assert warnings(planned, rate=Rate(count=10, period_s=60.0)) == [
         "10 targets ask for 18/m, but limits.rate is 10/m; limits.rate: 18/m fits, or intervals 1.8 times as long"
     ]
+
+
+def test_distinct_inputs_are_calls_as_well() -> None:
+    asked = Distinct(inputs=({"text": "a"}, {"text": "b"}), every_s=120.0)
+    expect = Expectation(vectors=(VectorExpectation(path="embedding", distinct=asked),))
+    planned = [replace(target, expect=expect) for target in targets(60, interval_s=60.0)]
+    # once in 60 s its own, two in 120 s besides: 2/s; in a batch of 60 s three each
+    assert warnings(planned, rate=Rate(count=2, period_s=1.0), concurrency=9) == []
+    assert warnings(planned, rate=PER_SECOND, concurrency=9)[0].startswith("60 targets ask for 2/s")
+    batch = warnings(planned, rate=PER_SECOND, concurrency=9, period_s=60.0, deadline_s=60.0)
+    assert batch[0].startswith("60 targets ask for 3/s")
+    assert batch[1].startswith("a batch of 60 targets takes at least 179s at limits.rate 1/s")
 
 
 def test_one_target_asks() -> None:

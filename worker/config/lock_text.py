@@ -8,6 +8,7 @@ gets it: either it says exactly what was asked for, or nothing is changed.
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
@@ -46,11 +47,11 @@ def with_entries(text: str, entries: Mapping[Key, Fields]) -> str:
 
 def without_entries(text: str, keys: Iterable[Key]) -> str:
     """The text without these entries; a namespace that is left without any goes too. KeyError where one is missing."""
-    unwanted = {tuple(key) for key in keys}
+    unwanted = set(keys)
     if not unwanted:
         return text
     document = _Document(text)
-    document.drop_all({(str(namespace), str(plugin)) for namespace, plugin in unwanted})
+    document.drop_all(unwanted)
     return _checked(document, {}, unwanted)
 
 
@@ -58,17 +59,14 @@ def _checked(document: "_Document", entries: Mapping[Key, Fields], gone: Iterabl
     text = document.edited()
     expected = _entries(document.text)
     for key, fields in entries.items():
-        kept = {name: value for name, value in expected.get(tuple(key), {}).items() if name not in OURS}
-        expected[tuple(key)] = kept | {name: _read_back(value) for name, value in fields.items()}
+        kept = {name: value for name, value in expected.get(key, {}).items() if name not in OURS}
+        expected[key] = kept | {name: _read_back(value) for name, value in fields.items()}
     for key in gone:
         del expected[key]
-    try:
-        same = _entries(text) == expected
-    except yaml.YAMLError:
-        same = False
-    if not same:
-        raise NotEditableError("written in a form that can't be edited here; write one key a line, without anchors")
-    return text
+    with suppress(yaml.YAMLError):
+        if _entries(text) == expected:
+            return text
+    raise NotEditableError("written in a form that can't be edited here; write one key a line, without anchors")
 
 
 def _entries(text: str) -> dict[Any, dict[str, Any]]:
@@ -106,8 +104,7 @@ class _Document:
     _edits: list[tuple[int, bool, int, int, list[str]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        odd = _OTHER_BREAKS.search(self.text)
-        if odd:
+        if odd := _OTHER_BREAKS.search(self.text):
             line = self.text.count("\n", 0, odd.start()) + 1
             raise NotEditableError(f"line {line}: holds a line break of another kind than the rest; write it as \\n")
         try:
@@ -136,25 +133,29 @@ class _Document:
         return children
 
     def _end(self, line: int, column: int) -> int:
-        """Where a key's block ends: deeper lines belong to it, and a list's dashes below it; blank ones at the end
-        and comments at its own depth do not.
+        """Where a key's block ends: with the last deeper line, or a list's dashes below it, and the deeper remarks that
+        follow. Remarks end no block: they may stand anywhere.
         """
-        end = line + 1
+        end, remarked = line + 1, False
         for number in range(line + 1, len(self.lines)):
             stripped = self.lines[number].strip()
             if not stripped:
                 continue
             indent = len(self.lines[number]) - len(self.lines[number].lstrip())
-            if indent < column or (indent == column and not (stripped + " ").startswith("- ")):
+            if stripped.startswith("#"):
+                remarked = remarked or indent <= column
+                end = end if remarked else number + 1
+            elif indent > column or (indent == column and (stripped + " ").startswith("- ")):
+                end, remarked = number + 1, False
+            else:
                 break
-            end = number + 1
         return end
 
     def _above_comments(self, line: int, column: int) -> int:
-        """The first of the comment lines right above a key, which are the key's own."""
+        """The first of the comment lines right above a key and as deep as it, which are the key's own."""
         while line > 0:
             above = self.lines[line - 1]
-            if not above.lstrip().startswith("#") or len(above) - len(above.lstrip()) < column:
+            if not above.lstrip().startswith("#") or len(above) - len(above.lstrip()) != column:
                 break
             line -= 1
         return line
@@ -208,7 +209,11 @@ class _Document:
                 continue
             after = child.end
             if name not in fields or _value(child.value) != _read_back(fields[name]):
-                self._replace(child.line, self._without_remarks(child), lines, column)
+                end = self._without_remarks(child)
+                if len(lines) != 1:  # below a text of several lines, deeper remarks would become part of it
+                    above = [" " * column + line.strip() for line in self.lines[end : child.end] if line.strip()]
+                    end, lines = child.end, [*above, *lines]
+                self._replace(child.line, end, lines, column)
 
     def _without_remarks(self, child: _Child) -> int:
         """Where its value ends: remarks below it stay. In a text of several lines they would be part of it."""
