@@ -9,8 +9,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.config.lock_lines import Fields
-from worker.config.lock_text import HEADER, Key, NotEditableError, with_entries, without_entries
+from worker.config.lock_lines import HEADER, Fields
+from worker.config.lock_text import Key, NotEditableError, with_entries, without_entries
 
 NUMBER: Fields = {"shape": "number[3]", "samples": 2}
 OBJECT: Fields = {"shape": "{\n  a: null,\n}", "vectors": ["a", "b.c[0]"], "samples": 3}

@@ -7,6 +7,7 @@ from worker.config.scalars import NotJsonError, plain_value
 
 Fields = Mapping[str, str | int | Sequence[str]]
 
+HEADER = "# Shapes of replies, pinned by `plugin-probe shapes pin`: review a change here as you would review code."
 #: The keys of an entry that are ours, in their order.
 OURS = ("shape", "vectors", "samples")
 

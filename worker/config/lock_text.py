@@ -1,8 +1,8 @@
 """Edits single entries of the shapes file's text and leaves every other byte of it as it is, comments above all.
 
-A YAML library that keeps comments ties each to the token before it, so that with an entry goes the comment of the next
-one. So lines are spliced where the parser says that keys stand, and the outcome is parsed and compared before anybody
-gets it: either it says exactly what was asked for, or nothing is changed.
+A YAML library that keeps comments ties each to the token before it, so that an entry takes the next one's comment with
+it. So lines are spliced where the parser says that keys stand; the outcome is parsed and compared before anybody gets
+it: either it says exactly what was asked for, or nothing is changed.
 """
 
 import re
@@ -16,12 +16,10 @@ from typing import Any
 import yaml
 
 from worker.config.events import unreadable_yaml
-from worker.config.lock_lines import OURS, Fields, entry_lines, field_lines, namespace_lines
+from worker.config.lock_lines import HEADER, OURS, Fields, entry_lines, field_lines, namespace_lines
 
 #: Namespace and plugin.
 Key = tuple[str, str]
-
-HEADER = "# Shapes of replies, pinned by `plugin-probe shapes pin`: review a change here as you would review code."
 
 # The C parser is ten times as fast; it is missing only where PyYAML was built without libyaml.
 _Composer: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
