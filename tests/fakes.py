@@ -124,8 +124,15 @@ def make_result(
     """What the engine makes of an exchange (a healthy one if none is given)."""
     probed = target or make_target()
     made = made or exchange()
-    judgement = judge(probed.expect, made, reference or Reference())
-    return Result(target=probed, judgement=judgement, exchange=made, attempts=attempts, lateness_s=0.0)
+    reference = reference or Reference(pin=probed.pin)
+    return Result(
+        target=probed,
+        judgement=judge(probed.expect, made, reference),
+        exchange=made,
+        reference=reference,
+        attempts=attempts,
+        lateness_s=0.0,
+    )
 
 
 class ScriptedPlugins:

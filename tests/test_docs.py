@@ -10,10 +10,19 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import yaml
 
+from worker.config.load import load
+from worker.core import notation
+from worker.core.notation import parse
 from worker.core.outcome import Fault, Outcome
+from worker.core.pin import SHORTEST_VECTOR
+from worker.core.shape import MAX_DEPTH, MAX_KEYS, MAX_NODES, MAX_SAMPLE, infer
+from worker.core.target import TargetKey
+from worker.core.track import MOST_SHAPES
 from worker.sandbox.app import serve
 from worker.sandbox.catalogue import SAMPLES
+from worker.sandbox.faults import make_faults
 from worker.sandbox.plugins import load_plugins
 from worker.sandbox.sandbox import Sandbox
 from worker.version import VERSION
@@ -85,7 +94,7 @@ async def test_the_commands_to_probe_your_own_plugins_run_as_they_stand(host: st
         for line in text.splitlines()
         if line.startswith("plugin-probe") and " run " not in line and " sandbox " not in line
     ]
-    assert {command[0] for command in commands} == {"validate", "check", "once"}
+    assert {command[0] for command in commands} == {"validate", "check", "once", "shapes"}
     for command in commands:
         code, out, err = await plugin_probe(tmp_path, *command)
         assert code == 0, f"{command}: {out}{err}"
@@ -110,6 +119,63 @@ async def test_the_first_screen_shows_what_the_command_really_gives(host: str, t
     shown = json.loads(block("json", "probe.failed"))
     logged = next(line for line in map(json.loads, err.splitlines()) if line["event"] == "probe.failed")
     assert shown.items() <= logged.items()
+
+
+@pytest.mark.e2e
+async def test_a_flip_of_dimensions_is_told_as_readme_shows_it(tmp_path: Path) -> None:
+    folders = {sample.folder: sample.path for sample in SAMPLES}
+    fault = re.search(r"`(\{plugins: [^`]*wrong_size[^`]*)`", README)
+    assert fault
+    faults = make_faults(yaml.safe_load(fault[1]))
+    sandbox = Sandbox(load_plugins([folders["text_embed"]]), api_key=KEY, faults=faults)
+    async with serve(sandbox) as url:
+        write_readme_files(tmp_path, url)
+        targets = "targets: [{namespace: ns_sandbox, plugin: text_embed_1_0_0, inputs: {text: hello}}]\n"
+        (tmp_path / "targets.yaml").write_text(targets)
+        with (tmp_path / "worker.yaml").open("a") as file:
+            file.write("outputs: {textfile: {path: probe.prom}}\n")
+        for command in ("shapes pin", "once"):
+            code, out, err = await plugin_probe(tmp_path, *command.split(), "-c", "worker.yaml")
+            assert code == 0, out + err
+        code, _, err = await plugin_probe(tmp_path, "once", "-c", "worker.yaml")
+    sandbox.close()
+    assert code == 1
+    assert (tmp_path / "shapes.lock.yaml").read_text().split("\n", 1)[1] == block("yaml", "samples: 3")
+    shown = json.loads(block("json", "shape_diff"))
+    logged = next(line for line in map(json.loads, err.splitlines()) if line["event"] == "probe.failed")
+    assert shown.items() <= logged.items()
+    metric = "".join(line.strip() for line in block("", "shape_match").splitlines())
+    assert metric in (tmp_path / "probe.prom").read_text()
+
+
+def test_the_notation_of_shapes_is_the_one_that_is_read() -> None:
+    text = (ROOT / "docs" / "shapes.md").read_text(encoding="utf-8")
+    table = text.split("| written | means |")[1].split("\n\n")[0].replace("\\|", "|")
+    written = [word for line in table.splitlines()[2:] for word in re.findall(r"`([^`]+)`", line.rsplit(" | ", 1)[0])]
+    assert len(written) >= 14
+    for word in written:
+        assert notation.text(parse(word)) == word
+    assert notation.text(infer(json.loads('[{"a": 1}, {"a": 2.5, "b": "x"}]'))) in text
+    for number in (MAX_KEYS, MAX_DEPTH, MAX_NODES, MAX_SAMPLE, SHORTEST_VECTOR, MOST_SHAPES):
+        assert str(number) in text or {8: "eight"}.get(number, "") in text
+
+
+def test_the_examples_of_the_page_on_shapes_are_accepted(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "shapes.md").read_text(encoding="utf-8")
+    pins, *expectations = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "worker.yaml").write_text("api: {base_url: https://mixpeek.example.com}\n")
+    (tmp_path / "shapes.lock.yaml").write_text(pins)
+    (tmp_path / "golden" / "ns_a").mkdir(parents=True)
+    assert len(expectations) == 2
+    targets = []
+    for number, expect in enumerate(expectations):
+        (tmp_path / "golden" / "ns_a" / f"p{number}.json").write_text("[1, 2]")
+        targets.append({"namespace": "ns_a", "plugin": f"p{number}", **yaml.safe_load(expect)})
+    (tmp_path / "targets.yaml").write_text(json.dumps({"targets": targets}))
+    settings = load(tmp_path / "worker.yaml", environ={"MIXPEEK_API_KEY": KEY})
+    assert notation.text(settings.pins[TargetKey("ns_ab12cd34ef", "ner_1_0_0")].shape) == (
+        "{entities: {score: number, text: string}[2..3], model?: string}"
+    )
 
 
 def test_the_table_of_outcomes_is_the_closed_set() -> None:

@@ -29,7 +29,9 @@ HEARTBEAT_S = 1.0
 
 
 class Engine:
-    """One batch (`run_batch`) or for ever (`run_forever`). `tracks` is what is remembered of each target."""
+    """One batch (`run_batch`) or for ever (`run_forever`). `tracks` is what is remembered of each target,
+    `stopping` why nothing new starts, None while it does.
+    """
 
     def __init__(self, world: World, terms: Terms) -> None:
         self._world = world
@@ -39,6 +41,7 @@ class Engine:
         self.targets: dict[TargetKey, Target] = {}
         self.agenda = Agenda(world.clock)
         self.heartbeat_at: float | None = None
+        self.stopping: SkipReason | None = None
         self._running = Running()
         self._backlog = Backlog(world.throttled)
         self._alarm = Alarm(world.clock)
@@ -49,7 +52,6 @@ class Engine:
         self._held: tuple[Limit, float] | None = None
         self._endless = False
         self._deadline: float | None = None
-        self._stopping: SkipReason | None = None
         self._done = asyncio.Event()
 
     @property
@@ -79,9 +81,9 @@ class Engine:
 
     def stop(self, reason: SkipReason = SkipReason.SHUTDOWN) -> None:
         """Nothing new starts from now on; what is in flight gets the grace, then it is cut off."""
-        if self._stopping:
+        if self.stopping:
             return
-        self._stopping = reason
+        self.stopping = reason
         picked = [self._picked] if self._picked else []
         for probe in [*picked, *self._backlog.drain(), *self.agenda.clear()]:
             self._abandon(probe, reason)
@@ -90,7 +92,7 @@ class Engine:
 
     def probe_now(self, key: TargetKey) -> asyncio.Future[None]:
         """Probes a target out of turn, within the limits, or joins its probe that is under way; done when that is."""
-        if key not in self._running and not self._stopping:
+        if key not in self._running and not self.stopping:
             self._admit(Probe(target=self.targets[key], due_at=self._clock.now()))
             self._alarm.ring()
         return self._running.wait_for(key)
@@ -158,8 +160,8 @@ class Engine:
 
     def _admit(self, probe: Probe) -> None:
         self._running.add(probe)
-        if self._stopping:
-            self._abandon(probe, self._stopping)
+        if self.stopping:
+            self._abandon(probe, self.stopping)
         else:
             self._backlog.push(probe)
 
@@ -216,9 +218,9 @@ class Engine:
             return exchange.phases.connecting_s
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and cancelled():
-                if self._stopping:
+                if self.stopping:
                     heard = probe.result() if probe.besides else None
-                    self._finish(probe, heard or skip(probe.target, self._stopping, attempts=probe.tries.calls))
+                    self._finish(probe, heard or skip(probe.target, self.stopping, attempts=probe.tries.calls))
                 raise
             # a bug of ours is an outcome, and the batch goes on
             self._world.event("worker.failed", level="error", exc_info=error, target=str(probe.target.key))
@@ -236,7 +238,7 @@ class Engine:
             judgement,
             probe.tries,
             now=now,
-            deadline=now if self._stopping else self._deadline,
+            deadline=now if self.stopping else self._deadline,
             policy=self._terms.policy,
             stale=exchange.stale,
             key_changed=judgement.outcome is Outcome.UNAUTHORIZED and self._world.key_version(True) != version,
@@ -244,10 +246,10 @@ class Engine:
         if isinstance(decision, Again):
             probe.tries = decision.tries
             self.agenda.ask_again(probe, decision.at)
-        elif probe.goes_on(judgement, exchange, track) and not self._stopping:
+        elif probe.goes_on(judgement, exchange, track) and not self.stopping:
             self.agenda.ask_again(probe, now)
         else:
-            self._abandon(probe, self._stopping or SkipReason.DEADLINE)
+            self._abandon(probe, self.stopping or SkipReason.DEADLINE)
 
     def _pause(self, probe: Probe, judgement: Judgement, now: float) -> None:
         namespace = probe.target.key.namespace
@@ -289,7 +291,7 @@ class Engine:
         self._terms.limits.shared = len(namespaces) > 1
 
     def _check_done(self) -> None:
-        if not self._running and (self._stopping or not self._endless):
+        if not self._running and (self.stopping or not self._endless):
             self._done.set()
 
     def _cut_off(self) -> None:

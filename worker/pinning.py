@@ -14,13 +14,13 @@ from worker.core.exchange import Reply
 from worker.core.exits import Exit
 from worker.core.notation import text
 from worker.core.outcome import Verdict
-from worker.core.pin import Pin
+from worker.core.pin import Pin, learn
 from worker.core.result import Result
 from worker.core.shape import infer
 from worker.core.target import Golden, Target, TargetKey
 from worker.core.vector import ABSENT, cosine, lookup, survey
 from worker.settings import Settings
-from worker.shapes import Say, as_sampled, first_sick, learnt, replies_of, run_diff, sample, write_pins
+from worker.shapes import Say, as_sampled, first_sick, replies_of, run_diff, sample, write_pins
 from worker.sinks import textfile
 
 
@@ -51,7 +51,7 @@ async def run_pin(settings: Settings, launch: Launch, order: PinOrder, say: Say)
             codes.add(_code_of(results))
             continue
         old = settings.pins.get(target.key)
-        pins[target.key] = pin = learnt(replies, old)
+        pins[target.key] = pin = learn([reply.raw_response for reply in replies], old)
         for line in _told(target.key, pin, old, sick):
             say(line)
         if order.golden:

@@ -12,12 +12,10 @@ from worker.core.exchange import Reply
 from worker.core.exits import Exit
 from worker.core.notation import pretty
 from worker.core.outcome import Verdict
-from worker.core.pin import Pin, at, vector_size, vectors_in
+from worker.core.pin import Pin
 from worker.core.result import Result
-from worker.core.shape import Shape, infer, merge
 from worker.core.target import ShapePolicy, Target, TargetKey
 from worker.core.track import Recorded
-from worker.core.vector import lookup, survey
 from worker.settings import Settings
 from worker.sinks import textfile
 from worker.sinks.table import progress
@@ -59,7 +57,7 @@ async def sample(settings: Settings, launch: Launch, targets: Sequence[Target], 
                     if number:
                         worker.begin_anew()
                     await worker.engine.run_batch(targets, period_s=settings.schedule.interval_s, deadline_s=None)
-                    if any(results[-1].skipped for results in samples.results.values()):
+                    if worker.engine.stopping:
                         break
     return samples
 
@@ -84,25 +82,6 @@ def first_sick(results: Sequence[Result], count: int) -> str | None:
     told = sick.judgement
     why = f"expected {told.expected}, found {told.found}" if told.expected and told.found else told.error or ""
     return f"{sick.outcome.value}: {why}" if why else sick.outcome.value
-
-
-def learnt(replies: Sequence[Reply], old: Pin | None) -> Pin:
-    """The pin of these replies. Which vectors an old one names stays as it is, so far as they are still vectors."""
-    shape = merge(infer(reply.raw_response) for reply in replies)
-    kept = [path for path in (old.vectors if old else ()) if _is_vector(shape, path)]
-    new = [path for path in vectors_in(shape) if path not in kept and not (old and _is_vector(old.shape, path))]
-    sound = [path for path in new if all(_is_sound(reply, path) for reply in replies)]
-    return Pin(shape=shape, vectors=(*kept, *sound), samples=len(replies))
-
-
-def _is_vector(shape: Shape, path: str) -> bool:
-    found = at(shape, path)
-    return found is not None and vector_size(found) is not None
-
-
-def _is_sound(reply: Reply, path: str) -> bool:
-    found = survey(lookup(reply.raw_response, path))
-    return found is not None and found.illness is None
 
 
 # The file -------------------------------------------------------------------------------------------------------------

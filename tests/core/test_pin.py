@@ -3,7 +3,7 @@
 import pytest
 
 from worker.core.notation import digest, parse, text
-from worker.core.pin import Pin, at, vector_size, vectors_in
+from worker.core.pin import Pin, at, learn, vector_size, vectors_in
 
 
 def test_a_pin_says_its_shape_in_one_line_with_the_hash_of_that() -> None:
@@ -82,3 +82,26 @@ def test_what_looks_like_an_embedding_is_found() -> None:
     assert list(vectors_in(shape)) == ["deep.v", "embedding", "rows", "whole"]
     assert list(vectors_in(parse("number[384]"))) == []
     assert list(vectors_in(parse("string"))) == []
+
+
+LONG = [0.5, 1.5] * 16
+
+
+def test_what_varies_among_samples_is_learnt() -> None:
+    pin = learn([{"v": LONG, "tags": ["a"]}, {"v": LONG, "tags": []}, {"v": LONG, "tags": ["b"], "n": 1}])
+    assert pin == Pin(shape=parse("{v: number[32], tags: string[0..1], n?: integer}"), vectors=("v",), samples=3)
+
+
+def test_an_array_that_is_no_sound_vector_in_every_sample_is_not_named() -> None:
+    assert learn([{"v": LONG, "w": LONG}, {"v": LONG, "w": [0.0] * 32}]).vectors == ("v",)
+
+
+def test_which_vectors_somebody_chose_stays_so() -> None:
+    old = learn([{"v": LONG, "w": LONG}])
+    assert old.vectors == ("v", "w")
+    fewer = Pin(shape=old.shape, vectors=("w",))
+    assert learn([{"v": LONG, "w": LONG, "x": LONG}], fewer).vectors == ("w", "x"), "v was taken out by somebody"
+    chosen = Pin(shape=parse("{box: number[4]}"), vectors=("box",))
+    assert learn([{"box": [1, 2, 3, 4]}], chosen).vectors == ("box",)
+    assert learn([{"box": "gone"}], chosen).vectors == ()
+    assert learn([{}], chosen).vectors == ()

@@ -6,6 +6,8 @@ import pytest
 
 from tests.fakes import exchange, refusal, reply
 from tests.web.surface import probed, waiting
+from worker.core.notation import parse
+from worker.core.pin import Pin
 from worker.web.page import MOST_ROWS, _clock, _milliseconds, _span, status_page
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
@@ -84,3 +86,12 @@ def test_latencies_are_in_milliseconds(seconds: float | None, text: str) -> None
 @pytest.mark.parametrize(("at", "text"), [(None, "–"), (1_700_000_000.0, "2023-11-14 22:13:20")])
 def test_instants_are_in_utc(at: float | None, text: str) -> None:
     assert _clock(at) == text
+
+
+def test_what_differs_from_a_pinned_shape_stands_below_and_is_escaped() -> None:
+    shown = probed("p", exchange(reply({HOSTILE: 1})), pin=Pin(shape=parse("{embedding: number[2]}")))
+    (row,) = rows(status_page([shown]))
+    assert "expected number[2] at embedding, found nothing" in row
+    assert "embedding: expected number[2], found nothing" in row
+    assert "expected nothing, found integer (compatible)" in row
+    assert "<script>" not in row

@@ -1,14 +1,15 @@
 """Pin: the shape that a target's replies are held against, and the vectors in them that it names."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from worker.core.difference import Difference, Severity, differences
 from worker.core.notation import digest, text
-from worker.core.shape import Shape
-from worker.core.vector import steps
+from worker.core.shape import Shape, infer, merge
+from worker.core.vector import lookup, steps, survey
 
 #: A shorter array of numbers is rather scores or a box than an embedding; a zero box is no illness.
 SHORTEST_VECTOR = 32
@@ -73,6 +74,26 @@ def vector_size(shape: Shape) -> tuple[int, int | None] | None:
             return shape.least, shape.most
         shape = shape.inner
     return None
+
+
+def learn(values: Sequence[Any], old: Pin | None = None) -> Pin:
+    """The pin of these raw responses. Which vectors an old one names stays as it is, while they are vectors."""
+    shape = merge(map(infer, values))
+    kept = [path for path in (old.vectors if old else ()) if _is_vector(shape, path)]
+    known = {*kept, *(path for path in vectors_in(old.shape) if path not in old.vectors)} if old else set(kept)
+    new = [path for path in vectors_in(shape) if path not in known]
+    sound = [path for path in new if all(_is_sound(lookup(value, path)) for value in values)]
+    return Pin(shape=shape, vectors=(*kept, *sound), samples=len(values))
+
+
+def _is_vector(shape: Shape, path: str) -> bool:
+    found = at(shape, path)
+    return found is not None and vector_size(found) is not None
+
+
+def _is_sound(value: Any) -> bool:
+    found = survey(value)
+    return found is not None and found.illness is None
 
 
 def vectors_in(shape: Shape, path: str = "") -> Iterator[str]:
