@@ -268,6 +268,59 @@ def test_what_cannot_be_edited_is_refused_with_its_line_and_a_remedy(text: str, 
     assert str(refused.value).startswith(told)
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(
+            "shapes:\n  n:\n    p: {shape: x}  # mine\n     # below\n",
+            "shapes:\n  n:\n    p:  # mine\n     # below\n      shape: any\n",
+            id="an entry in braces",
+        ),
+        pytest.param(
+            "shapes:\n  n:\n    p: # mine\n", "shapes:\n  n:\n    p:  # mine\n      shape: any\n", id="an empty entry"
+        ),
+        pytest.param(
+            "shapes:\n  n:\n    p:\n      shape: |-\n        {\n        }\n       # one\n         # two\n",
+            "shapes:\n  n:\n    p:\n      shape: any\n       # one\n         # two\n",
+            id="below a text in lines",
+        ),
+    ],
+)
+def test_remarks_in_odd_places_stay(before: str, after: str) -> None:
+    assert with_entries(before, {("n", "p"): {"shape": "any"}}) == after
+
+
+def test_a_text_in_lines_goes_above_the_first_key_and_below_a_deep_remark() -> None:
+    text = "shapes:\n  n:\n    p:\n          # deep\n      # of samples\n      samples: 1\n"
+    assert with_entries(text, {("n", "p"): {"shape": "{\n}", "samples": 1}}) == text.replace(
+        "      # of", "      shape: |-\n        {\n        }\n      # of"
+    )
+
+
+def test_a_last_line_without_an_end_gets_that_of_the_others() -> None:
+    text = "shapes:\r\n  n:\r\n    o:\r\n      shape: any"
+    assert with_entries(text, {("n", "p"): {"shape": "any"}}) == f"{text}\r\n    p:\r\n      shape: any\r\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "~\n", "null\n", "shapes: ~\n", "shapes:\n  n: null\n", "shapes:\n  n:\n    p: ~\n",
+        "shapes:\n  n:\n    p: 5\n", "shapes:\n  n:\n    p: [1]\n", "[a]: c\n", "shapes:\n  [a]:\n    p: {}\n",
+        "other: |+\n  x\n\n", "shapes: {}\nshapes: {}\n", "shapes:\n  n:\n    p:\n      shape: a\n      shape: b\n",
+    ],
+)  # fmt: skip
+def test_what_is_no_mapping_of_plain_keys_is_refused(text: str) -> None:
+    with pytest.raises(NotEditableError):
+        with_entries(text, {("n", "p"): {"shape": "any"}})
+
+
+@pytest.mark.parametrize("other", ["m: 5", "m: ~", "m: [1]"])
+def test_what_others_wrote_wrong_is_left_alone(other: str) -> None:
+    text = f"shapes:\n  {other}\n"
+    assert with_entries(text, {("n", "p"): {"shape": "any"}}) == f"{text}  n:\n    p:\n      shape: any\n"
+
+
 _names = st.sampled_from(["a", "b", "c_1_0_0", "null", "a b", "zé"])
 _keys = st.tuples(_names, _names)
 _fields = st.sampled_from([NUMBER, OBJECT, {"shape": "any"}, {"shape": "{}", "samples": 1}])

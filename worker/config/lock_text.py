@@ -7,8 +7,7 @@ it: either it says exactly what was asked for, or nothing is changed.
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import yaml
 
 from worker.config.events import unreadable_yaml
+from worker.config.lock_check import read_back, says
 from worker.config.lock_lines import HEADER, OURS, Fields, entry_lines, field_lines, namespace_lines
 
 #: Namespace and plugin.
@@ -23,7 +23,6 @@ Key = tuple[str, str]
 
 # The C parser is ten times as fast; it is missing only where PyYAML was built without libyaml.
 _Composer: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_Texts: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _OTHER_BREAKS = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
 
 
@@ -53,31 +52,11 @@ def without_entries(text: str, keys: Iterable[Key]) -> str:
     return _checked(document, {}, unwanted)
 
 
-def _checked(document: "_Document", entries: Mapping[Key, Fields], gone: Iterable[Any]) -> str:
+def _checked(document: "_Document", entries: Mapping[Key, Fields], gone: Collection[Key]) -> str:
     text = document.edited()
-    expected = _entries(document.text)
-    for key, fields in entries.items():
-        kept = {name: value for name, value in expected.get(key, {}).items() if name not in OURS}
-        expected[key] = kept | {name: _read_back(value) for name, value in fields.items()}
-    for key in gone:
-        del expected[key]
-    with suppress(yaml.YAMLError):
-        if _entries(text) == expected:
-            return text
-    raise NotEditableError("written in a form that can't be edited here; write one key a line, without anchors")
-
-
-def _entries(text: str) -> dict[Any, dict[str, Any]]:
-    """Every entry's keys, all scalars as text."""
-    content = yaml.load(text, _Texts) or {}  # noqa: S506 (makes text alone)
-    namespaces = content.get("shapes") or {}
-    return {
-        (name, plugin): entry or {} for name, plugins in namespaces.items() for plugin, entry in (plugins or {}).items()
-    }
-
-
-def _read_back(value: str | int | Sequence[str]) -> Any:
-    return str(value) if isinstance(value, str | int) else list(value)
+    if not says(text, document.text, entries, gone):
+        raise NotEditableError("written in a form that can't be edited here; write one key a line, without anchors")
+    return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,11 +99,15 @@ class _Document:
             return []
         if not isinstance(node, yaml.MappingNode) or node.flow_style:
             raise NotEditableError(f"line {node.start_mark.line + 1}: not written with one key a line; write it so")
-        children = []
+        children: list[_Child] = []
+        names: set[str] = set()
         for key, value in node.value:
             line, column = key.start_mark.line, key.start_mark.column
             if value.start_mark.index < key.start_mark.index or self.lines[line][:column].strip():
                 raise NotEditableError(f"line {line + 1}: an alias, or two keys on one line; write it out")
+            if not isinstance(key, yaml.ScalarNode) or key.value in names:
+                raise NotEditableError(f"line {line + 1}: no plain key, or one that is there already; remove it")
+            names.add(key.value)
             end = self._end(line, column)
             after = key.end_mark.column + 1
             children.append(_Child(name=key.value, line=line, column=column, after_key=after, end=end, value=value))
@@ -139,7 +122,7 @@ class _Document:
             stripped = self.lines[number].strip()
             if not stripped:
                 continue
-            indent = len(self.lines[number]) - len(self.lines[number].lstrip())
+            indent = _indent(self.lines[number])
             if stripped.startswith("#"):
                 remarked = remarked or indent <= column
                 end = end if remarked else number + 1
@@ -153,7 +136,7 @@ class _Document:
         """The first of the comment lines right above a key and as deep as it, which are the key's own."""
         while line > 0:
             above = self.lines[line - 1]
-            if not above.lstrip().startswith("#") or len(above) - len(above.lstrip()) != column:
+            if not above.lstrip().startswith("#") or _indent(above) != column:
                 break
             line -= 1
         return line
@@ -189,16 +172,24 @@ class _Document:
             entry = known.get(name)
             if entry is None:
                 new[name] = list(entry_lines(name, fields, column, step))
-            elif _is_empty(entry.value) or entry.value.flow_style:
-                self._replace(entry.line, entry.end, list(entry_lines(name, fields, column, step)), column)
+            elif _is_empty(entry.value) or (isinstance(entry.value, yaml.MappingNode) and entry.value.flow_style):
+                self._write_out(entry, list(entry_lines(name, fields, column, step))[1:])
             else:
                 self._set_fields(entry, fields)
         self._insert(namespace, siblings, new)
 
+    def _write_out(self, entry: _Child, lines: list[str]) -> None:
+        """An empty entry, or one in braces, gets these lines. Remarks go above them, where no text swallows them."""
+        last = entry.value.end_mark
+        remark = self.lines[last.line][last.column :].strip() if last.line < entry.end else ""
+        key = self.lines[entry.line][: entry.after_key] + (f"  {remark}" if remark.startswith("#") else "")
+        end = self._without_remarks(entry)
+        self._replace(entry.line, entry.end, [key, *self.lines[end : entry.end], *lines], entry.column)
+
     def _set_fields(self, entry: _Child, fields: Fields) -> None:
-        there = {child.name: child for child in self.children(entry.value)}
-        column = next(iter(there.values())).column
-        after = entry.line + 1 if there.keys() & set(OURS) else entry.end
+        children = self.children(entry.value)
+        there, column = {child.name: child for child in children}, children[0].column
+        after = self._above_comments(children[0].line, column) if there.keys() & set(OURS) else entry.end
         for name in OURS:
             child = there.get(name)
             lines = list(field_lines(name, fields[name], column)) if name in fields else []
@@ -206,7 +197,7 @@ class _Document:
                 self._replace(after, after, lines, column)
                 continue
             after = child.end
-            if name not in fields or _value(child.value) != _read_back(fields[name]):
+            if name not in fields or _value(child.value) != read_back(fields[name]):
                 end = self._without_remarks(child)
                 if len(lines) != 1:  # below a text of several lines, deeper remarks would become part of it
                     above = [" " * column + line.strip() for line in self.lines[end : child.end] if line.strip()]
@@ -214,11 +205,14 @@ class _Document:
                 self._replace(child.line, end, lines, column)
 
     def _without_remarks(self, child: _Child) -> int:
-        """Where its value ends: remarks below it stay. In a text of several lines they would be part of it."""
+        """Where its value ends: remarks below it stay, but not what is deep enough to be part of a text in lines."""
         end = child.end
-        if getattr(child.value, "style", None) not in ("|", ">"):
-            while end > child.line + 1 and self.lines[end - 1].lstrip()[:1] in ("#", ""):
-                end -= 1
+        if getattr(child.value, "style", None) in ("|", ">"):
+            inside = [number for number in range(child.line + 1, end) if self.lines[number].strip()]
+            depth = _indent(self.lines[inside[0]]) if inside else 0
+            return next((number for number in inside if _indent(self.lines[number]) < depth), end)
+        while end > child.line + 1 and self.lines[end - 1].lstrip()[:1] in ("#", ""):
+            end -= 1
         return end
 
     def drop_all(self, keys: set[Key]) -> None:
@@ -283,6 +277,8 @@ class _Document:
         at = 0
         for start, _, _, end, lines in sorted(self._edits, key=lambda edit: edit[:3]):
             out += self.lines[at:start]
+            if lines and out and start == len(self.lines):
+                out[-1] = out[-1].rstrip("\r") + carriage  # the last line had no end
             out += [line.rstrip("\r") + carriage for line in lines]
             at = end
         rest = self.lines[at:]
@@ -291,8 +287,12 @@ class _Document:
         return "\n".join([*out, *rest])
 
 
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
 def _is_empty(node: Any) -> bool:
-    return node is None or node.value == [] or (isinstance(node, yaml.ScalarNode) and node.value in ("", "~", "null"))
+    return node is None or not node.value
 
 
 def _value(node: Any) -> Any:
