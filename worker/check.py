@@ -2,8 +2,9 @@
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from worker.app import Launch, assemble, stop_signals
 from worker.core.exchange import PHASE_NAMES, Exchange, Reply
@@ -54,7 +55,7 @@ def explanation(api: ApiSettings, result: Result) -> Iterator[str]:
     yield _line("target", str(target.key))
     yield _line("request", curl(api, target))
     if exchange is not None:
-        yield from _timing(exchange, result.attempts)
+        yield from _timing(exchange, result.attempts, len(result.reference.others))
         yield from _reply(exchange)
         yield from _contents(result)
         yield from _rules(list(explain(target.expect, exchange, result.reference)))
@@ -83,7 +84,7 @@ def _listed(label: str, lines: Iterable[str]) -> Iterator[str]:
         yield _line("" if number else label, line)
 
 
-def _timing(exchange: Exchange, attempts: int) -> Iterator[str]:
+def _timing(exchange: Exchange, attempts: int, others: int) -> Iterator[str]:
     phases = exchange.phases.as_dict()
     told = " · ".join(f"{name} {_milliseconds(phases[name])}" for name in PHASE_NAMES)
     yield _line("phases", told + (", on a kept-alive connection" if exchange.reused_connection else ""))
@@ -92,7 +93,8 @@ def _timing(exchange: Exchange, attempts: int) -> Iterator[str]:
     if exchange.lost_s:
         yield _line("stalled", f"the worker itself stood still for {exchange.lost_s:.3g} s meanwhile")
     if attempts > 1:
-        yield _line("attempts", f"{attempts}, the last one is shown")
+        besides = f"{others} of them for distinct inputs" if others else "the last one is shown"
+        yield _line("attempts", f"{attempts}, {besides}")
 
 
 def _reply(exchange: Exchange) -> Iterator[str]:
@@ -154,6 +156,12 @@ def _milliseconds(seconds: float | None) -> str:
     return "–" if seconds is None else f"{seconds * 1000:.1f} ms"
 
 
+def with_inputs(target: Target, inputs: Mapping[str, Any]) -> Target:
+    """The same target asked something else: a golden vector is of its own inputs alone."""
+    return replace(target, inputs=inputs, expect=replace(target.expect, golden=None))
+
+
 def unlisted(settings: Settings, key: TargetKey) -> Target:
-    """A target with the defaults, for a pair that is not in the list."""
-    return replace(settings.template, key=key)
+    """A target with the defaults, for a pair that is not in the list; golden vectors are read for those that are."""
+    template = settings.template
+    return replace(template, key=key, expect=replace(template.expect, golden=None), pin=settings.pins.get(key))

@@ -132,7 +132,7 @@ def check(
 ) -> None:
     """Explain one probe: request, phases, reply, shape, and every rule with what was expected and found."""
     settings = read_or_leave(config)
-    from worker.check import run_check, unlisted
+    from worker.check import run_check, unlisted, with_inputs
     from worker.core.target import TargetKey
 
     key = TargetKey(namespace, plugin)
@@ -140,7 +140,7 @@ def check(
     if target is None and inputs is None:
         raise click.UsageError(f"{key} is not in the targets files: name its inputs with --inputs '{{…}}'")
     target = target or unlisted(settings, key)
-    target = target if inputs is None else replace(target, inputs=inputs)
+    target = target if inputs is None else with_inputs(target, inputs)
     text, code = run_to_end(run_check(settings, launch(log_level or "error", log_format), target))
     taken = printed(lambda: click.echo(text, nl=False))
     leave(code if taken else Exit.WORKER_FAILED)

@@ -129,12 +129,14 @@ def _lines(document: Any) -> str:
 # A new version --------------------------------------------------------------------------------------------------------
 
 
-async def run_carry(settings: Settings, launch: Launch, target: Target, old: TargetKey, say: Say) -> Exit:
+async def run_carry(settings: Settings, launch: Launch, carried: Sequence[tuple[Target, TargetKey]], say: Say) -> Exit:
     """The pin of an old version becomes that of a new one; what the new one really answers is compared with it."""
-    pin = settings.pins[old]
-    write_pins(settings.shapes_file, {target.key: pin})
-    say(f"{target.key}: pinned as {old} was: {pin.text}  #{pin.hash}")
-    return await run_diff(settings, launch, [replace(target, pin=pin)], say)
+    pins = {target.key: settings.pins[old] for target, old in carried}
+    write_pins(settings.shapes_file, pins)
+    for target, old in carried:
+        pin = pins[target.key]
+        say(f"{target.key}: pinned as {old} was: {pin.text}  #{pin.hash}")
+    return await run_diff(settings, launch, [replace(target, pin=pins[target.key]) for target, _ in carried], say)
 
 
 def carried_from(settings: Settings, namespace: str, name: str) -> TargetKey | None:

@@ -61,16 +61,20 @@ def pin(
     if old is None:
         order = PinOrder(targets=targets, samples=samples, force=force, golden=golden)
         _finish(settings, run_pin(settings, started, order, click.echo))
-    if len(names) != 1 or len(targets) != 1:
-        raise click.UsageError("--from takes over one pin for one plugin: name the new one, and nothing else")
+    if len(names) != 1 or len({target.key.plugin for target in targets}) != 1:
+        raise click.UsageError("--from takes over one plugin's pin for another one: name the new one, and nothing else")
     if force or golden:
         raise click.UsageError("--from records nothing: leave --force and --golden out")
-    source = carried_from(settings, targets[0].key.namespace, old)
-    if source is None:
-        raise click.UsageError(f"--from: {old} is not pinned in {settings.shapes_file}; see `plugin-probe shapes show`")
-    if source == targets[0].key:
-        raise click.UsageError(f"--from: {source} is the plugin itself")
-    _finish(settings, run_carry(settings, started, targets[0], source, click.echo))
+    carried = []
+    for target in targets:
+        source = carried_from(settings, target.key.namespace, old)
+        if source is None:
+            told = f"--from: {old} is not pinned for {target.key}; see `plugin-probe shapes show`"
+            raise click.UsageError(told)
+        if source == target.key:
+            raise click.UsageError(f"--from: {source} is the plugin itself")
+        carried.append((target, source))
+    _finish(settings, run_carry(settings, started, carried, click.echo))
 
 
 @shapes.command()

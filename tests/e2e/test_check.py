@@ -146,3 +146,33 @@ def test_the_curl_line_takes_the_certificates_along() -> None:
     line = curl(api, make_target())
     assert "--cacert '/etc/my ca.pem' --cert /etc/cert.pem --key /etc/key.pem" in line
     assert "--cacert" not in curl(replace(api, tls=TlsSettings()), make_target())
+
+
+async def test_pin_golden_vector_and_distinct_inputs_are_explained(tmp_path: Path) -> None:
+    asked = {"path": "embedding", "distinct": {"inputs": [{"text": "a"}, {"text": "b"}]}}
+    expect = {"vector": asked, "golden": {"file": "golden.json"}}
+    (tmp_path / "golden.json").write_text('{"vector": [0.6, 0.8], "inference_name": "older"}')
+    (tmp_path / "shapes.lock.yaml").write_text("shapes:\n  ns_a:\n    p_1_0_0: {shape: '{embedding: number[2]}'}\n")
+    reply = answer({"embedding": [0.6, 0.8], "new": 1})
+    async with serving(default=reply) as server:
+        write_config(tmp_path, server.url, [target(expect=expect)], defaults={"expect": expect})
+        done = await run("check", "-c", "worker.yaml", "ns_a", "p_1_0_0", cwd=tmp_path)
+        assert (done.code, len(server.calls)) == (1, 3)
+        lines = [" ".join(line.split()) for line in done.out.splitlines()]
+        for told in (
+            "pinned {embedding: number[2]} #",
+            "differs new: expected nothing, found integer (compatible)",
+            "golden cosine 1",
+            "attempts 3, 2 of them for distinct inputs",
+            "distinct embedding expected an answer to distinct.inputs[0] found success [ok]",
+            "distinct embedding expected another vector for another input"
+            " found the same one for distinct.inputs[0] and distinct.inputs[1] [bad_values]",
+            "pinned shape expected {embedding: number[2]} found 1 compatible difference [ok]",
+            "golden embedding expected a cosine of at least 0.99"
+            " found 1; it was recorded from older, and custom_plugin_x_1_0_0 has answered [ok]",
+        ):
+            assert any(line.startswith(told) for line in lines), f"{told}\n{done.out}"
+        done = await run("check", "-c", "worker.yaml", "ns_a", "p_1_0_0", "--inputs", "{}", cwd=tmp_path)
+        assert "golden" not in done.out, "that is of the target's own inputs"
+        done = await run("check", "-c", "worker.yaml", "ns_a", "unlisted", "--inputs", "{}", cwd=tmp_path)
+        assert "golden" not in done.out

@@ -134,14 +134,30 @@ async def test_a_new_version_takes_over_the_pin_and_is_told_what_differs(tmp_pat
         assert "  └ embedding: expected number[2], found nothing\n" in done.out
         assert lock(tmp_path).count("          embedding: number[2],\n") == 3
         for arguments, told in (
-            (("embed_2_0_0", "--from", "embed_9_0_0"), "embed_9_0_0 is not pinned"),
-            (("embed_*", "--from", "embed_1_0_0"), "one pin for one plugin"),
-            (("--from", "embed_1_0_0"), "one pin for one plugin"),
+            (("embed_2_0_0", "--from", "embed_9_0_0"), "embed_9_0_0 is not pinned for ns_a/embed_2_0_0"),
+            (("embed_*", "--from", "embed_1_0_0"), "name the new one, and nothing else"),
+            (("--from", "embed_1_0_0"), "name the new one, and nothing else"),
             (("embed_1_1_0", "--from", "embed_1_1_0"), "is the plugin itself"),
             (("embed_2_0_0", "--from", "embed_1_0_0", "--golden"), "leave --force and --golden out"),
         ):
             done = await shapes(tmp_path, "pin", *arguments)
             assert (done.code, told in done.err) == (2, True), done.err
+
+
+async def test_a_new_version_in_many_namespaces_takes_over_each_ones_pin(tmp_path: Path) -> None:
+    async with serving() as server:
+        spaces = ("ns_a", "ns_b")
+        write_config(tmp_path, server.url, [target("v1", namespace) for namespace in spaces])
+        assert (await shapes(tmp_path, "pin", "--samples", "1")).code == 0
+        write_targets(tmp_path, [target("v2", namespace) for namespace in spaces])
+        done = await shapes(tmp_path, "pin", "v2", "--from", "v1")
+        assert done.code == 0, done.err
+        assert [line.split(": ")[:2] for line in done.out.splitlines()] == [
+            ["ns_a/v2", "pinned as ns_a/v1 was"],
+            ["ns_b/v2", "pinned as ns_b/v1 was"],
+            ["ns_a/v2", "as pinned"],
+            ["ns_b/v2", "as pinned"],
+        ]
 
 
 async def test_pins_are_shown_and_those_without_a_target_cleared(tmp_path: Path) -> None:

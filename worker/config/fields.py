@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
@@ -120,7 +121,11 @@ def _written_shape(value: object) -> Shape:
     if not isinstance(value, str):
         quoting = "; quote it" if isinstance(value, (dict, list)) else ""
         raise ValueError(f"a shape is text such as '{{embedding: number[384]}}', not {shown(value)}{quoting}")
-    return parse(value)
+    return _parsed(value)
+
+
+# Most plugins of a fleet answer in a handful of shapes.
+_parsed = lru_cache(maxsize=4096)(parse)
 
 
 def _header_text(value: object) -> str:
