@@ -54,9 +54,10 @@ async def run_pin(settings: Settings, launch: Launch, order: PinOrder, say: Say)
         pins[target.key] = pin = learn([reply.raw_response for reply in replies], old)
         for line in _told(target.key, pin, old, sick):
             say(line)
-        if order.golden:
-            codes.add(_record_golden(settings, target, replies, order, say))
     write_pins(settings.shapes_file, pins)
+    for target in order.targets if order.golden else ():
+        if target.key in pins:
+            codes.add(_record_golden(settings, target, replies_of(samples.results[target.key]), order, say))
     return next(code for code in (Exit.FOUND, Exit.INCOMPLETE, Exit.OK) if code in codes)
 
 
@@ -67,14 +68,11 @@ def _code_of(results: Sequence[Result]) -> Exit:
 
 def _told(key: TargetKey, pin: Pin, old: Pin | None, sick: str | None) -> Iterator[str]:
     warning = f"  (sick: {sick})" if sick else ""
-    if old is not None and old.shape == pin.shape:
+    if pin is old:
         yield f"{key}: as pinned before: {pin.text}  #{pin.hash}{warning}"
         return
     yield f"{key}: pinned from {pin.samples} sample{'' if pin.samples == 1 else 's'}: {pin.text}  #{pin.hash}{warning}"
-    differences = old.compare(pin.shape) if old else ()
-    yield from (f"  └ {one}" for one in differences)
-    if old is not None and not differences:
-        yield f"  └ was wider: {old.text}"
+    yield from (f"  └ {one}" for one in (old.compare(pin.shape) if old else ()))
 
 
 # Golden vectors -------------------------------------------------------------------------------------------------------
@@ -83,18 +81,18 @@ def _told(key: TargetKey, pin: Pin, old: Pin | None, sick: str | None) -> Iterat
 def _record_golden(settings: Settings, target: Target, replies: Sequence[Reply], order: PinOrder, say: Say) -> Exit:
     golden = target.expect.golden
     if golden is None:
-        say("  └ no golden vector: the target has no expect.golden")
+        say(f"{target.key}: no golden vector: the target has no expect.golden")
         return Exit.OK
     problem = _unfit(settings, target, golden, replies, order)
     if problem:
-        say(f"  └ no golden vector: {problem}")
+        say(f"{target.key}: no golden vector: {problem}")
         return Exit.FOUND
     path, last = file_of(golden, target.key), replies[-1]
     vector = lookup(last.raw_response, golden.path)
     document = golden_document(target, golden.path, vector, last.inference_name)
     path.parent.mkdir(parents=True, exist_ok=True)
     textfile.write(path, [_lines(document).encode()])
-    say(f"  └ golden vector of {len(vector)} numbers recorded in {shown_path(path)}")
+    say(f"{target.key}: golden vector of {len(vector)} numbers recorded in {shown_path(path)}")
     return Exit.OK
 
 

@@ -1,9 +1,15 @@
 """A pin: what it counts against a plugin, what it has at a path, which vectors are in it."""
 
-import pytest
+from typing import Any
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.core.values import json_values
 from worker.core.notation import digest, parse, text
 from worker.core.pin import Pin, at, learn, vector_size, vectors_in
+from worker.core.shape import infer
 
 
 def test_a_pin_says_its_shape_in_one_line_with_the_hash_of_that() -> None:
@@ -96,10 +102,45 @@ def test_an_array_that_is_no_sound_vector_in_every_sample_is_not_named() -> None
     assert learn([{"v": LONG, "w": LONG}, {"v": LONG, "w": [0.0] * 32}]).vectors == ("v",)
 
 
+@pytest.mark.parametrize(
+    ("old", "value", "new"),
+    [
+        pytest.param(
+            "{a: string[], b: number}", {"a": ["x"], "b": None}, "{a: string[], b: null}", id="a wider length"
+        ),
+        pytest.param(
+            "{a?: null, b: number}", {"b": "x"}, "{a?: null, b: string}", id="an optional key that is missing"
+        ),
+        pytest.param(
+            "{a?: null, b: number}", {"a": None, "b": "x"}, "{a?: null, b: string}", id="and one that is there"
+        ),
+        pytest.param("{a: null, b: number}", {"b": 1}, "{b: number}", id="a key that is gone"),
+        pytest.param("{a: any}", {"a": 1, "b": 2}, "{a: any, b: integer}", id="a new key beside anything"),
+        pytest.param("{a: {x: any}[]}", {"a": [{"x": 1, "y": 2}]}, "{a: {x: any, y: integer}[]}", id="within a list"),
+        pytest.param("{a: any[2..3]}", {"a": [1]}, "{a: any[1]}", id="a length beyond the range"),
+        pytest.param("number[3]", [1.5] * 4, "number[4]", id="a length"),
+        pytest.param("any[0]", [1.5], "number[1]", id="no longer empty"),
+        pytest.param("{a: null}", [1], "integer[1]", id="another kind"),
+    ],
+)
+def test_what_an_old_pin_says_stays_where_it_holds(old: str, value: object, new: str) -> None:
+    learnt = learn([value], Pin(shape=parse(old)))
+    assert text(learnt.shape) == new
+    assert learnt.compare(infer(value)) == ()
+
+
+@given(values=st.lists(json_values, min_size=1, max_size=3), old=json_values)
+def test_a_learnt_pin_accepts_its_samples_whatever_was_pinned_before(values: list[Any], old: Any) -> None:
+    pin = learn(values, Pin(shape=infer(old)))
+    assert [pin.compare(infer(value)) for value in values] == [()] * len(values)
+    assert learn(values, pin) is pin
+
+
 def test_which_vectors_somebody_chose_stays_so() -> None:
     old = learn([{"v": LONG, "w": LONG}])
     assert old.vectors == ("v", "w")
     fewer = Pin(shape=old.shape, vectors=("w",))
+    assert learn([{"v": LONG, "w": LONG}], fewer) is fewer
     assert learn([{"v": LONG, "w": LONG, "x": LONG}], fewer).vectors == ("w", "x"), "v was taken out by somebody"
     chosen = Pin(shape=parse("{box: number[4]}"), vectors=("box",))
     assert learn([{"box": [1, 2, 3, 4]}], chosen).vectors == ("box",)

@@ -8,7 +8,7 @@ from typing import Any
 
 from worker.core.difference import Difference, Severity, differences
 from worker.core.notation import digest, text
-from worker.core.shape import Shape, infer, merge
+from worker.core.shape import ANY, Shape, array, infer, merge, object_of
 from worker.core.vector import lookup, steps, survey
 
 #: A shorter array of numbers is rather scores or a box than an embedding; a zero box is no illness.
@@ -77,13 +77,35 @@ def vector_size(shape: Shape) -> tuple[int, int | None] | None:
 
 
 def learn(values: Sequence[Any], old: Pin | None = None) -> Pin:
-    """The pin of these raw responses. Which vectors an old one names stays as it is, while they are vectors."""
+    """The pin of these raw responses. What an old one says stays as it is where it holds for all of them: somebody may
+    have loosened it, or chosen other vectors.
+    """
     shape = merge(map(infer, values))
+    if old:
+        shape = grafted(old.shape, shape)
+        if shape == old.shape:
+            return old
     kept = [path for path in (old.vectors if old else ()) if _is_vector(shape, path)]
-    known = {*kept, *(path for path in vectors_in(old.shape) if path not in old.vectors)} if old else set(kept)
+    known = {*kept, *(vectors_in(old.shape) if old else ())}
     new = [path for path in vectors_in(shape) if path not in known]
     sound = [path for path in new if all(_is_sound(lookup(value, path)) for value in values)]
     return Pin(shape=shape, vectors=(*kept, *sound), samples=len(values))
+
+
+def grafted(old: Shape, new: Shape) -> Shape:
+    """The new shape, with the old one's parts wherever they accept it; keys that may be missing stay such."""
+    if not differences(old, new):
+        return old
+    if old.kind == new.kind == "object":
+        before, parts = dict(old.parts), dict(new.parts)
+        kept = {name: grafted(before[name], part) if name in before else part for name, part in parts.items()}
+        missing = {name: before[name] for name in old.optional - parts.keys()}
+        return object_of(missing | kept, new.optional | old.optional)
+    if old.kind == new.kind == "array" and old.inner and new.inner:
+        inner = grafted(old.inner, new.inner)
+        lengths = old if not differences(array(ANY, old.least, old.most), array(ANY, new.least, new.most)) else new
+        return array(inner, lengths.least, lengths.most)
+    return new
 
 
 def _is_vector(shape: Shape, path: str) -> bool:
