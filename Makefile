@@ -9,6 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROBE := $(BIN)/plugin-probe
 SOURCES := worker tests
+# A lock is whole, so nothing is left to resolve; resolving, pip would want the newest of what is asked for with an extra.
+INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | sort
@@ -52,12 +54,12 @@ servers:
 $(VENV)/demo: requirements-demo.lock pyproject.toml
 	@[ -n "$(PYTHON)" ] || { echo "no python3.11 or newer found: install one, or name it: make PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-demo.lock
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(INSTALL) --require-hashes -r requirements-demo.lock
+	$(INSTALL) --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/dev: requirements-dev.lock $(VENV)/demo
-	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(INSTALL) --require-hashes -r requirements-dev.lock
 	@touch $@
 
 clean:  ## remove what was made

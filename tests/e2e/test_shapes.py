@@ -234,8 +234,8 @@ async def test_what_is_no_golden_vector_is_told_with_its_place_in_the_targets_fi
         assert done.code == 1
         told = [line for line in done.out.splitlines() if "no golden" in line]
         assert told[0] == (
-            "ns_a/elsewhere: no golden vector: targets.yaml:9:14: targets[0].expect.golden.path: embeding: nothing there"
-            " in the reply, {embedding: number[2]}"
+            "ns_a/elsewhere: no golden vector: targets.yaml:9:14: targets[0].expect.golden.path: embeding: nothing"
+            " there in the reply, {embedding: number[2]}"
         )
         assert "differ among themselves by a cosine of" in told[1]
         assert "embedding: number[1][2] there in the reply" in told[2]
