@@ -200,6 +200,25 @@ def test_whatever_the_file_looks_like_the_rest_of_it_stays(before: str, after: s
     assert with_entries(before, {("n", "p"): {"shape": "any"}}) == after
 
 
+@pytest.mark.parametrize(("there", "wanted"), [("null", '"null"'), ("'3'", "3")])
+def test_what_only_looks_the_same_is_written_anew(there: str, wanted: str) -> None:
+    name, value = ("shape", "null") if there == "null" else ("samples", 3)
+    text = f"shapes:\n  n:\n    p:\n      {name}: {there}\n"
+    assert with_entries(text, {("n", "p"): {name: value}}) == text.replace(there, wanted)
+
+
+def test_a_remark_within_a_list_outlives_it() -> None:
+    text = "shapes:\n  n:\n    p:\n      vectors:\n  # why\n      - a\n      samples: 1\n"
+    changed = "shapes:\n  n:\n    p:\n      # why\n      vectors: [b]\n      samples: 1\n"
+    assert with_entries(text, {("n", "p"): {"vectors": ["b"], "samples": 1}}) == changed
+    assert with_entries(text, {("n", "p"): {"samples": 1}}) == changed.replace("      vectors: [b]\n", "")
+
+
+def test_an_entry_that_goes_leaves_the_remarks_left_of_it() -> None:
+    text = "shapes:\n  n:\n    o:\n      shape: any\n# left\n      samples: 1\n    q: {shape: any}\n"
+    assert without_entries(text, [("n", "o")]) == "shapes:\n  n:\n# left\n    q: {shape: any}\n"
+
+
 ODD = [
     "null",
     "yes",

@@ -18,6 +18,15 @@ def says(text: str, before: str, entries: Mapping[tuple[str, str], Fields], gone
         return False
 
 
+def holds(node: Any, value: str | int | Sequence[str]) -> bool:
+    """Whether a composed node is this value, and of its type: null and '3' are not what "null" and 3 are."""
+    kind = "tag:yaml.org,2002:int" if isinstance(value, int) else "tag:yaml.org,2002:str"
+    listed = isinstance(node, yaml.SequenceNode)
+    items = node.value if listed else [node]
+    said = [item.value for item in items]
+    return bool((said if listed else said[0]) == read_back(value)) and all(item.tag == kind for item in items)
+
+
 def read_back(value: str | int | Sequence[str]) -> Any:
     """As a reader that takes all scalars for text sees it."""
     return str(value) if isinstance(value, str | int) else list(value)

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from worker.config.events import unreadable_yaml
-from worker.config.lock_check import read_back, says
+from worker.config.lock_check import holds, says
 from worker.config.lock_lines import HEADER, OURS, Fields, entry_lines, field_lines, namespace_lines
 
 #: Namespace and plugin.
@@ -197,12 +197,15 @@ class _Document:
                 self._replace(after, after, lines, column)
                 continue
             after = child.end
-            if name not in fields or _value(child.value) != read_back(fields[name]):
+            if name not in fields or not holds(child.value, fields[name]):
                 end = self._without_remarks(child)
+                above = [] if isinstance(child.value, yaml.ScalarNode) else self._remarks(child.line, end)
                 if len(lines) != 1:  # below a text of several lines, deeper remarks would become part of it
-                    above = [" " * column + line.strip() for line in self.lines[end : child.end] if line.strip()]
-                    end, lines = child.end, [*above, *lines]
-                self._replace(child.line, end, lines, column)
+                    above, end = above + self._remarks(end, child.end), child.end
+                self._replace(child.line, end, [" " * column + line.strip() for line in above] + lines, column)
+
+    def _remarks(self, start: int, end: int) -> list[str]:
+        return [line for line in self.lines[start:end] if line.lstrip().startswith("#")]
 
     def _without_remarks(self, child: _Child) -> int:
         """Where its value ends: remarks below it stay, but not what is deep enough to be part of a text in lines."""
@@ -225,7 +228,8 @@ class _Document:
             gone = [plugin for plugin in plugins if (namespace.name, plugin.name) in keys]
             missing -= {(namespace.name, plugin.name) for plugin in gone}
             for plugin in gone:
-                self._replace(plugin.line, plugin.end, [], plugin.column)
+                others = [line for line in self._remarks(plugin.line, plugin.end) if _indent(line) <= plugin.column]
+                self._replace(plugin.line, plugin.end, others, plugin.column)
             if gone and len(gone) == len(plugins):
                 self._replace(namespace.line, namespace.line + 1, [], namespace.column)
                 emptied += 1
@@ -293,7 +297,3 @@ def _indent(line: str) -> int:
 
 def _is_empty(node: Any) -> bool:
     return node is None or not node.value
-
-
-def _value(node: Any) -> Any:
-    return [item.value for item in node.value] if isinstance(node, yaml.SequenceNode) else node.value
