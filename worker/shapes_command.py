@@ -60,7 +60,7 @@ def pin(
     targets, started = _targets(settings, names), launch(log_level or "error", log_format)
     if old is None:
         order = PinOrder(targets=targets, samples=samples, force=force, golden=golden)
-        _finish(settings, run_pin(settings, started, order, click.echo))
+        _finish(settings, run_pin(settings, started, order, _say))
     if len(names) != 1 or len({target.key.plugin for target in targets}) != 1:
         raise click.UsageError("--from takes over one plugin's pin for another one: name the new one, and nothing else")
     if force or golden:
@@ -74,7 +74,7 @@ def pin(
         if source == target.key:
             raise click.UsageError(f"--from: {source} is the plugin itself")
         carried.append((target, source))
-    _finish(settings, run_carry(settings, started, carried, click.echo))
+    _finish(settings, run_carry(settings, started, carried, _say))
 
 
 @shapes.command()
@@ -92,7 +92,7 @@ def diff(config: Path, log_level: str | None, log_format: str | None, names: tup
     from worker.shapes import run_diff
 
     targets, started = _targets(settings, names), launch(log_level or "error", log_format)
-    _finish(settings, run_diff(settings, started, targets, click.echo))
+    _finish(settings, run_diff(settings, started, targets, _say))
 
 
 @shapes.command()
@@ -138,6 +138,13 @@ def _keys(known: "list[TargetKey]", names: Sequence[str]) -> "list[TargetKey]":
         if not named(known, [name]):
             raise click.UsageError(f"{name} matches none of {len(known)} plugins")
     return named(known, names)
+
+
+def _say(line: str) -> None:
+    """What a reply chose may be in it: no escape sequence reaches the terminal."""
+    from worker.sinks.text import tame
+
+    click.echo(tame(line))
 
 
 def _finish(settings: "Settings", work: "Coroutine[Any, Any, Exit]") -> NoReturn:

@@ -295,6 +295,13 @@ async def test_a_secret_that_a_plugin_names_a_key_after_is_not_written(tmp_path:
         assert KEY not in lock(tmp_path) + done.out + done.err
 
 
+async def test_nothing_that_a_reply_chooses_reaches_the_terminal_as_an_escape_sequence(tmp_path: Path) -> None:
+    async with serving(default=answer({"\x1b[2J": float("nan")})) as server:
+        write_config(tmp_path, server.url)
+        done = await shapes(tmp_path, "pin", "--samples", "1")
+        assert (done.code, "found nan at \\x1b[2J" in done.out, "\x1b" in done.out) == (1, True, False)
+
+
 async def test_a_daemon_takes_a_new_pin_without_a_restart(tmp_path: Path) -> None:
     async with serving() as server:
         path = write_config(tmp_path, server.url, [target(interval="100ms")], outputs={"listen": "127.0.0.1:0"})
