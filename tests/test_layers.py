@@ -14,10 +14,10 @@ WORKER = Path(__file__).parent.parent / "worker"
 #: cycle between rows.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("worker.core.outcome", "worker.core.exchange", "worker.core.vector", "worker.core.shape"),
-    ("worker.core.notation",),
+    ("worker.core.notation", "worker.core.finding"),
     ("worker.core.difference",),
     ("worker.core.pin",),
-    ("worker.core.target", "worker.core.finding", "worker.core.limit"),
+    ("worker.core.target", "worker.core.limit"),
     ("worker.core.distinct",),
     ("worker.core.rules",),
     ("worker.core.judge",),

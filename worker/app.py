@@ -86,13 +86,12 @@ class Worker:
             throttled=self._throttled,
             begun=begun,
         )
-        self._terms = terms(settings)
-        self.engine = Engine(self._world, self._terms)
+        self.engine = Engine(self._world, terms(settings))
         metrics.own.inflight.set_function(lambda: self.engine.inflight)
 
     def begin_anew(self) -> None:
         """Another engine for another batch; what the limits have counted stays counted."""
-        self.engine = Engine(self._world, self._terms)
+        self.engine = Engine(self._world, self.engine.terms)
 
     def exposition(self, *, openmetrics: bool = False) -> Iterator[bytes]:
         """All metrics as they are now."""

@@ -35,7 +35,7 @@ class Engine:
 
     def __init__(self, world: World, terms: Terms) -> None:
         self._world = world
-        self._terms = terms
+        self.terms = terms
         self._clock = world.clock
         self.tracks: dict[TargetKey, Track] = {}
         self.targets: dict[TargetKey, Target] = {}
@@ -56,7 +56,7 @@ class Engine:
 
     @property
     def inflight(self) -> int:
-        return self._terms.limits.inflight
+        return self.terms.limits.inflight
 
     # What runs ------------------------------------------------------------------------------------------------------
 
@@ -87,7 +87,7 @@ class Engine:
         picked = [self._picked] if self._picked else []
         for probe in [*picked, *self._backlog.drain(), *self.agenda.clear()]:
             self._abandon(probe, reason)
-        asyncio.get_running_loop().call_later(self._terms.grace_s, self._cut_off)
+        asyncio.get_running_loop().call_later(self.terms.grace_s, self._cut_off)
         self._check_done()
 
     def probe_now(self, key: TargetKey) -> asyncio.Future[None]:
@@ -106,7 +106,7 @@ class Engine:
         now = self._clock.now()
         for key, target in self.targets.items():
             if key not in before and self.tracks.setdefault(key, Track()).last_probe_at is None:
-                self.agenda.schedule_first(target, targets=len(targets), rate_per_s=self._terms.rate_per_s)
+                self.agenda.schedule_first(target, targets=len(targets), rate_per_s=self.terms.rate_per_s)
             elif key not in before or before[key].interval_s != target.interval_s:
                 self.agenda.schedule(target, now)
         self._alarm.ring()
@@ -114,8 +114,8 @@ class Engine:
 
     def replace_terms(self, terms: Terms) -> None:
         """The limits after a reload; what the old ones counted stays counted."""
-        terms.limits.adopt(self._terms.limits, self._clock.now())
-        self._terms = terms
+        terms.limits.adopt(self.terms.limits, self._clock.now())
+        self.terms = terms
         self._share_limits()
         self._backlog.free_all(self._clock.now())
         self._alarm.ring()
@@ -140,7 +140,7 @@ class Engine:
             if probe is None:
                 await self._alarm.wait(self._next_look(now))
             elif self._running.is_current(probe):
-                await self._terms.hard_cap()
+                await self.terms.hard_cap()
                 self._picked = None
                 self._start(probe, tasks)
 
@@ -166,14 +166,14 @@ class Engine:
             self._backlog.push(probe)
 
     def _pick(self, now: float) -> Probe | None:
-        hold = self._terms.limits.hold(now) if self._backlog else None
+        hold = self.terms.limits.hold(now) if self._backlog else None
         if self._held:
             self._world.throttled(self._held[0], now - self._held[1])
         self._held = (hold.limit, now) if hold else None
-        return None if hold else self._backlog.pop(self._terms.limits, now)
+        return None if hold else self._backlog.pop(self.terms.limits, now)
 
     def _next_look(self, now: float) -> float:
-        hold = self._terms.limits.hold(now) if self._backlog else None
+        hold = self.terms.limits.hold(now) if self._backlog else None
         freed_at = hold.until if hold else self._backlog.next_free_at()
         return min(self.agenda.next_at(), freed_at, now + HEARTBEAT_S)
 
@@ -186,7 +186,7 @@ class Engine:
             probe.target = target
         if probe.lateness_s is None:
             probe.lateness_s = now - probe.due_at
-        permit = self._terms.limits.take(target.key.namespace, now)
+        permit = self.terms.limits.take(target.key.namespace, now)
         if self._idle:
             self._idle -= 1
         else:
@@ -201,7 +201,7 @@ class Engine:
                 late_s += await self._perform(probe)
             finally:
                 now = self._clock.now()
-                self._terms.limits.release(permit, now, late_s)
+                self.terms.limits.release(permit, now, late_s)
                 self._backlog.free(permit.namespace, now)
                 self._alarm.ring()
             self._idle += 1
@@ -239,7 +239,7 @@ class Engine:
             probe.tries,
             now=now,
             deadline=now if self.stopping else self._deadline,
-            policy=self._terms.policy,
+            policy=self.terms.policy,
             stale=exchange.stale,
             key_changed=judgement.outcome is Outcome.UNAUTHORIZED and self._world.key_version(True) != version,
         )
@@ -253,9 +253,9 @@ class Engine:
 
     def _pause(self, probe: Probe, judgement: Judgement, now: float) -> None:
         namespace = probe.target.key.namespace
-        most_s = self._terms.policy.max_retry_after_s
+        most_s = self.terms.policy.max_retry_after_s
         wait_s = throttle_wait_s(judgement.retry_after_s, probe.tries.throttled, most_s)
-        everything = self._terms.limits.pause(namespace, now, now + wait_s)
+        everything = self.terms.limits.pause(namespace, now, now + wait_s)
         fields = {**probe.target.key._asdict(), "paused": "everything" if everything else "namespace"}
         self._world.event("limits.throttled", level="warning", **fields, wait_s=round(wait_s, 3))
 
@@ -268,7 +268,7 @@ class Engine:
             return
         self._record(result)  # before it is done with: should this raise, the probe can still end as a bug of ours
         self._running.end(probe.target.key)
-        if self._terms.limits.shared and not self._endless and len(self._running.namespaces) == 1:
+        if self.terms.limits.shared and not self._endless and len(self._running.namespaces) == 1:
             self._share_limits()
             self._backlog.free_all(self._clock.now())
         self._check_done()
@@ -288,7 +288,7 @@ class Engine:
     def _share_limits(self) -> None:
         """Whether calls are to be kept free for other namespaces: those of the list, of a batch those not yet done."""
         namespaces = {key.namespace for key in self.targets} if self._endless else self._running.namespaces
-        self._terms.limits.shared = len(namespaces) > 1
+        self.terms.limits.shared = len(namespaces) > 1
 
     def _check_done(self) -> None:
         if not self._running and (self.stopping or not self._endless):

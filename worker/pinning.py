@@ -1,13 +1,11 @@
 """`shapes pin`: samples become pins and golden vectors, sick ones only by force."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
 
 from worker.app import Launch
-from worker.config.golden_file import file_of, golden_document
+from worker.config.golden_file import file_of, golden_text
 from worker.config.locate import locate
 from worker.config.source import shown_path
 from worker.core.exchange import Reply
@@ -89,9 +87,8 @@ def _record_golden(settings: Settings, target: Target, replies: Sequence[Reply],
         return Exit.FOUND
     path, last = file_of(golden, target.key), replies[-1]
     vector = lookup(last.raw_response, golden.path)
-    document = golden_document(target, golden.path, vector, last.inference_name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    textfile.write(path, [_lines(document).encode()])
+    textfile.write(path, [golden_text(target, golden.path, vector, last.inference_name).encode()])
     say(f"{target.key}: golden vector of {len(vector)} numbers recorded in {shown_path(path)}")
     return Exit.OK
 
@@ -117,11 +114,6 @@ def _unfit(settings: Settings, target: Target, golden: Golden, replies: Sequence
 
 def _likeness(one: list[float], other: list[float]) -> float:
     return cosine(one, other) if len(one) == len(other) else -1.0
-
-
-def _lines(document: Any) -> str:
-    """A key a line; the vector on one of its own."""
-    return "{\n" + ",\n".join(f" {json.dumps(key)}: {json.dumps(item)}" for key, item in document.items()) + "\n}\n"
 
 
 # A new version --------------------------------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ def write_pins(path: Path, pins: Mapping[TargetKey, Pin]) -> None:
 
 def drop_pins(path: Path, keys: Sequence[TargetKey]) -> None:
     """Takes these entries out, likewise."""
-    _edit(path, lambda text: without_entries(text, [(key.namespace, key.plugin) for key in keys]))
+    _edit(path, lambda text: without_entries(text, keys))
 
 
 def _edit(path: Path, change: Callable[[str], str]) -> None:

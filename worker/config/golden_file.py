@@ -1,6 +1,6 @@
 """Golden vectors: each file read once, whatever number of targets name it."""
 
-from collections.abc import Mapping
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,9 +77,9 @@ class GoldenFiles:
         self._problems.append(Problem(source=source, place=(), message=message, **more))
 
 
-def golden_document(target: Target, path: str, vector: list[Any], inference_name: str | None) -> Mapping[str, Any]:
-    """What such a file holds."""
-    return {
+def golden_text(target: Target, path: str, vector: list[Any], inference_name: str | None) -> str:
+    """What such a file holds: a key a line, the vector on one of its own."""
+    document = {
         "namespace": target.key.namespace,
         "plugin": target.key.plugin,
         "inputs": dict(target.inputs),
@@ -87,3 +87,4 @@ def golden_document(target: Target, path: str, vector: list[Any], inference_name
         "inference_name": inference_name,
         "vector": vector,
     }
+    return "{\n" + ",\n".join(f" {json.dumps(key)}: {json.dumps(item)}" for key, item in document.items()) + "\n}\n"

@@ -27,9 +27,6 @@ from worker.core.target import (
 
 _Part = TypeVar("_Part")
 
-DISTINCT_EVERY_S = 3600.0
-MIN_COSINE = 0.99
-
 _ID_KEYS = frozenset({"namespace", "plugin", "plugins"})
 
 
@@ -81,14 +78,13 @@ def _vector(vector: Vector) -> VectorExpectation:
         path=vector.path,
         dimensions=vector.dimensions,
         normalized=bool(vector.normalized),
-        distinct=Distinct(inputs=tuple(asked.inputs), every_s=asked.every or DISTINCT_EVERY_S) if asked else None,
+        distinct=Distinct(inputs=tuple(asked.inputs), **given(every_s=asked.every)) if asked else None,
     )
 
 
 def _golden(golden: GoldenKeys, folder: Path) -> Golden:
     """Its vector is read when it is known whose it is."""
-    least = MIN_COSINE if golden.min_cosine is None else golden.min_cosine
-    return Golden(path=golden.path or "embedding", file=str(folder / golden.file), min_cosine=least)
+    return Golden(file=str(folder / golden.file), **given(path=golden.path, min_cosine=golden.min_cosine))
 
 
 class TargetList:
@@ -204,7 +200,7 @@ class TargetList:
             golden = self._load_golden(source, entry, target, target.expect.golden)
             target = replace(target, expect=replace(target.expect, golden=golden))
         for inside, message in () if self._recording else contradictions(target):
-            self._refuse(source, entry + inside, f"{message}")
+            self._refuse(source, entry + inside, message)
         return target
 
     def _load_golden(self, source: Source, entry: Place, target: Target, golden: Golden) -> Golden | None:

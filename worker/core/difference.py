@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from worker.core.finding import cut
 from worker.core.notation import key_text, text
 from worker.core.shape import Shape
 
@@ -116,5 +117,4 @@ def _below(path: str, name: str, found: Shape) -> str:
 
 
 def _brief(shape: Shape) -> str:
-    written = text(shape)
-    return written if len(written) <= _MOST_TEXT else written[: _MOST_TEXT - 1] + "…"
+    return cut(text(shape), _MOST_TEXT)

@@ -161,9 +161,7 @@ def _shape_findings(raw: Any, expect: Expectation, seen: Seen, telling: bool) ->
 def _vector_shape(raw: Any, item: VectorExpectation, survey: Survey | None) -> Finding:
     expected = f"number[{'' if item.dimensions is None else item.dimensions}] at {item.path}"
     if survey is None:
-        value = vector.lookup(raw, item.path)
-        found = "nothing there" if value is ABSENT else cut(text(infer(value)))
-        return finding(f"vector {item.path}", False, expected, Outcome.SHAPE_MISMATCH, found)
+        return finding(f"vector {item.path}", False, expected, Outcome.SHAPE_MISMATCH, _found_at(raw, item.path))
     kept = item.dimensions in (None, survey.dimensions)
     return finding(f"dimensions {item.path}", kept, expected, Outcome.SHAPE_MISMATCH, f"number[{survey.dimensions}]")
 
@@ -186,10 +184,8 @@ def _pin_findings(pin: Pin, seen: Seen, telling: bool) -> Iterator[Finding]:
 def _golden_findings(raw: Any, name: str, golden: Golden, seen: Seen, telling: bool) -> Iterator[Finding]:
     rule = f"golden {golden.path}"
     if seen.cosine is None:
-        value = vector.lookup(raw, golden.path)
         expected = f"number[{len(golden.vector)}] at {golden.path}, as in {golden.file}"
-        found = "nothing there" if value is ABSENT else cut(text(infer(value)))
-        yield finding(rule, False, expected, Outcome.SHAPE_MISMATCH, found)
+        yield finding(rule, False, expected, Outcome.SHAPE_MISMATCH, _found_at(raw, golden.path))
         return
     kept = seen.cosine >= golden.min_cosine
     if telling or not kept:
@@ -209,6 +205,11 @@ def _latency(max_latency_s: float, exchange: Exchange) -> Finding:
         found += f", {exchange.lost_s:.3g} s of it lost by the worker"
         return Finding(rule="max_latency", expected=expected, found=found, outcome=Outcome.PROBER_STALLED)
     return Finding(rule="max_latency", expected=expected, found=found, outcome=Outcome.SLOW)
+
+
+def _found_at(raw: Any, path: str) -> str:
+    value = vector.lookup(raw, path)
+    return "nothing there" if value is ABSENT else cut(text(infer(value)))
 
 
 def _found_keys(raw: Any) -> str:

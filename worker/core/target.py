@@ -44,7 +44,7 @@ class Distinct:
     """Inputs that must give different vectors, asked once in `every_s` seconds."""
 
     inputs: tuple[Mapping[str, Any], ...]
-    every_s: float
+    every_s: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +63,9 @@ class Golden:
     answered when it was recorded, None where nobody knows. `vector` is empty until it is recorded.
     """
 
-    path: str
     file: str
-    min_cosine: float
+    path: str = "embedding"
+    min_cosine: float = 0.99
     vector: tuple[float, ...] = field(default=(), repr=False)
     inference_name: str | None = None
 
