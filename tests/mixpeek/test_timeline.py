@@ -1,4 +1,4 @@
-"""The stopwatch of a call: one phase at a time, and gaps that count nowhere."""
+"""The times of a call: one phase at a time, and gaps that count nowhere."""
 
 from worker.core.exchange import Phase, Phases
 from worker.mixpeek.timeline import Timeline
@@ -16,11 +16,21 @@ class Hand:
 def test_phases_follow_one_another() -> None:
     hand = Hand()
     timeline = Timeline(hand.now)
-    for phase in Phase:
+    seen = []
+    for phase in (Phase.DNS, Phase.CONNECT, Phase.TLS):
         timeline.enter(phase)
+        seen.append(timeline.phase)
         hand.time_s += 1.0
-    timeline.leave()
+    timeline.send()
+    seen.append(timeline.phase)
+    timeline.written_at = 4.0
+    seen.append(timeline.phase)
+    timeline.heard_at = 5.0
+    seen.append(timeline.phase)
+    timeline.arrived_at = 6.0
+    timeline.land(complete=True)
     assert timeline.phases() == Phases(dns=1.0, connect=1.0, tls=1.0, send=1.0, wait=1.0, receive=1.0)
+    assert seen == list(Phase)
 
 
 def test_a_phase_entered_twice_adds_up() -> None:
@@ -45,38 +55,53 @@ def test_a_switched_phase_never_happened() -> None:
 
 
 def test_a_gap_is_counted_nowhere() -> None:
-    timeline = Timeline(Hand().now)
+    hand = Hand()
+    timeline = Timeline(hand.now)
     timeline.enter(Phase.TLS, 0.0)
     timeline.leave(1.0)
-    timeline.enter(Phase.SEND, 5.0)
-    timeline.leave(6.0)
+    hand.time_s = 5.0
+    timeline.send()
+    hand.time_s = 6.0
+    timeline.land(complete=False)
     assert timeline.phases() == Phases(tls=1.0, send=1.0)
 
 
 def test_a_complete_call_ended_with_its_last_byte() -> None:
     """However long the call then waited for its turn on the loop."""
-    hand = Hand()
-    timeline = Timeline(hand.now)
-    timeline.enter(Phase.RECEIVE, 1.0)
-    timeline.arrived_at = 3.0
-    hand.time_s = 9.0
+    timeline = heard(Hand())
     timeline.land(complete=True)
-    assert timeline.phases() == Phases(receive=2.0)
+    assert timeline.phases() == Phases(send=0.0, wait=1.0, receive=2.0)
 
 
 def test_a_call_that_died_ended_when_it_died() -> None:
-    hand = Hand()
-    timeline = Timeline(hand.now)
-    timeline.enter(Phase.RECEIVE, 1.0)
-    timeline.arrived_at = 3.0
-    hand.time_s = 9.0
+    timeline = heard(Hand())
     timeline.land(complete=False)
-    assert timeline.phases() == Phases(receive=8.0)
+    assert timeline.phases() == Phases(send=0.0, wait=1.0, receive=8.0)
+
+
+def heard(hand: Hand) -> Timeline:
+    """The head came after 1 s, the newest bytes after 3 s; now 9 s have gone."""
+    timeline = Timeline(hand.now)
+    timeline.send()
+    timeline.written_at, timeline.heard_at, timeline.arrived_at = 0.0, 1.0, 3.0
+    hand.time_s = 9.0
+    return timeline
+
+
+def test_a_reply_before_the_request_was_out_leaves_no_wait() -> None:
+    timeline = Timeline(Hand().now)
+    timeline.send()
+    timeline.heard_at = timeline.arrived_at = 2.0
+    timeline.land(complete=True)
+    assert timeline.phases() == Phases(send=2.0, receive=0.0)
 
 
 def test_no_phase_is_negative() -> None:
-    timeline = Timeline(Hand().now)
-    timeline.enter(Phase.SEND, 2.0)
-    timeline.enter(Phase.WAIT, 1.0)
-    timeline.leave(3.0)
-    assert timeline.phases() == Phases(send=0.0, wait=2.0)
+    hand = Hand()
+    timeline = Timeline(hand.now)
+    hand.time_s = 2.0
+    timeline.send()
+    timeline.written_at, timeline.heard_at = 1.0, 3.0
+    hand.time_s = 3.0
+    timeline.land(complete=False)
+    assert timeline.phases() == Phases(send=0.0, wait=2.0, receive=0.0)

@@ -5,13 +5,11 @@ from collections.abc import Callable, Mapping
 from typing import Self
 
 from aiohttp.abc import AbstractResolver
-from aiohttp.resolver import AsyncResolver
 from yarl import URL
 
 from worker.clock import Clock, SystemClock
 from worker.core.exchange import Answer, Exchange, Failure, NoReply, Phase
 from worker.core.target import Target, TargetKey
-from worker.mixpeek.connector import TimedConnector, TimedResolver
 from worker.mixpeek.contract import encode_request, read_answer
 from worker.mixpeek.credentials import REDACTED, Credentials
 from worker.mixpeek.excerpts import excerpt, one_line
@@ -21,7 +19,7 @@ from worker.mixpeek.redaction import redacted
 from worker.mixpeek.refusals import header
 from worker.mixpeek.tls import tls_context
 from worker.mixpeek.url import target_url
-from worker.mixpeek.wire import post
+from worker.mixpeek.wire import Wire
 from worker.settings import ApiSettings
 
 MAX_REQUEST_ID_CHARS = 128
@@ -57,7 +55,8 @@ class Client:
         self._evidence = evidence
         self._given_resolver = resolver
         self._proxy = URL(api.proxy) if api.proxy else None
-        self._requests: dict[TargetKey, tuple[Target, URL, bytes]] = {}
+        self._origin = URL(api.base_url)
+        self._requests: dict[TargetKey, tuple[Target, bytes, bytes]] = {}
         self._authorized_with = ""
 
     async def __aenter__(self) -> Self:
@@ -68,17 +67,12 @@ class Client:
 
     async def open(self) -> Self:
         """Raises ConfigError for TLS files that cannot be used."""
-        tls = tls_context(self._api.tls) if self._api.base_url.lower().startswith("https:") else None
-        self._resolver = TimedResolver(lambda: self._given_resolver or AsyncResolver())
-        self._fresh = TimedConnector(resolver=self._resolver, tls=tls, force_close=True)
-        self._pooled = TimedConnector(resolver=self._resolver, tls=tls, force_close=False)
+        tls = tls_context(self._api.tls) if self._origin.scheme == "https" else None
+        self._wire = Wire(self._origin, tls=tls, proxy=self._proxy, resolver=self._given_resolver)
         return self
 
     async def close(self) -> None:
-        await self._pooled.close()
-        await self._fresh.close()
-        await self._resolver.close()
-        await asyncio.sleep(0)  # aborted transports close in the loop's next turn
+        await self._wire.close()
 
     async def call(self, target: Target, *, fresh: bool = False) -> Exchange:
         """One call, `fresh` on a new connection. Whatever the network and the server do is in the answer.
@@ -86,16 +80,16 @@ class Client:
         Raises LocalError when this machine lacks what a call needs; cancellation passes.
         """
         timeout_s = target.timeout_s
-        connector = self._fresh if fresh or self._api.fresh_connections else self._pooled
-        url, body = self._request(target)
-        self._authorize()
-        flight = Flight(self._clock.now)
+        fresh = fresh or self._api.fresh_connections
+        line, rest = self._request(target)
+        head = line + self._headers(fresh)
+        flight = Flight(self._clock.now, self._api.max_response_bytes)
         started_at, began, lost_s = self._clock.wall(), self._clock.now(), self._lost()
         failed: NoReply | None = None
         self.inflight += 1
         try:
             async with asyncio.timeout(timeout_s) as limit:
-                await self._send(connector, flight, url, body)
+                await self._wire.carry(flight, head, rest, fresh=fresh)
         except Exception as error:
             if limit.expired() and isinstance(error, TimeoutError):
                 failed = timed_out(flight.timeline.phase, timeout_s)
@@ -112,17 +106,6 @@ class Client:
         if flight.timeline.cert_expiry is not None:
             self.earliest_cert_expiry = flight.timeline.cert_expiry
         return self._exchange(flight, failed, started_at, ended_at, timeout_s, lost_s)
-
-    async def _send(self, connector: TimedConnector, flight: Flight, url: URL, body: bytes) -> None:
-        headers = self._headers if connector is self._pooled else self._closing_headers
-        response = await post(connector, flight.timeline, url, headers, body, self._proxy)
-        try:
-            await flight.receive(response, self._api.max_response_bytes)
-        except BaseException:
-            response.close()
-            raise
-        if response.connection is not None:  # an answer that ends no message, such as 101
-            response.close()
 
     def _exchange(
         self,
@@ -178,25 +161,34 @@ class Client:
         redact = self._credentials.redact
         return tuple((redact(one_line(name)), redact(one_line(value))) for name, value in headers.items())
 
-    def _authorize(self) -> None:
+    def _headers(self, fresh: bool) -> bytes:
+        """Those that all calls have, but for the length."""
         key = self._credentials.key()
         if key != self._authorized_with:
             self._authorized_with = key
-            self._headers = {
-                "User-Agent": self._api.user_agent,
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip, deflate",
-                "Content-Type": "application/json",
-                "Authorization": f"Bearer {key}",
-            }
-            self._closing_headers = {**self._headers, "Connection": "close"}
+            self._kept_headers = (
+                f"Host: {self._origin.host_port_subcomponent}\r\n"
+                f"User-Agent: {self._api.user_agent}\r\n"
+                "Accept: application/json\r\n"
+                "Accept-Encoding: gzip, deflate\r\n"
+                "Content-Type: application/json\r\n"
+                f"Authorization: Bearer {key}\r\n"
+            ).encode()
+            self._fresh_headers = self._kept_headers + b"Connection: close\r\n"
+        return self._fresh_headers if fresh else self._kept_headers
 
-    def _request(self, target: Target) -> tuple[URL, bytes]:
-        """Where the target is called and with what: the same at every probe, so made once."""
+    def _request(self, target: Target) -> tuple[bytes, bytes]:
+        """The first line, and what follows the headers: the same at every probe, so made once."""
         made = self._requests.get(target.key)
         if made is None or made[0] is not target:
             if len(self._requests) >= MOST_REQUESTS:
                 self._requests.clear()  # of targets that left, for the most part
             body = encode_request(target.inputs, target.parameters)
-            made = self._requests[target.key] = (target, target_url(self._api, target.key), body)
+            line = f"POST {self._asked(target.key)} HTTP/1.1\r\n".encode()
+            made = self._requests[target.key] = (target, line, b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
         return made[1:]
+
+    def _asked(self, key: TargetKey) -> str:
+        """A proxy that is no tunnel is asked for a whole URL."""
+        url = target_url(self._api, key)
+        return str(url) if self._proxy is not None and self._origin.scheme == "http" else url.raw_path_qs

@@ -22,6 +22,10 @@ class TooLargeError(Exception):
     """The body is longer, once decoded, than we read."""
 
 
+class MalformedHeadError(Exception):
+    """What came is no head of an HTTP reply; the cause is the parser's."""
+
+
 class UndecodableError(Exception):
     """The body came in a content encoding that we cannot decode, nor asked for."""
 
@@ -33,6 +37,7 @@ _LOCAL_ERRNOS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOM
 _TABLE: tuple[tuple[type[Exception], Failure | None], ...] = (
     (TooLargeError, Failure.TOO_LARGE),
     (UndecodableError, Failure.DISCONNECTED),
+    (MalformedHeadError, Failure.DISCONNECTED),
     (aiohttp.ClientConnectorDNSError, Failure.DNS),
     (aiohttp.ClientProxyConnectionError, None),  # refused: connect; in the handshake with an https proxy: tls
     (aiohttp.ClientHttpProxyError, Failure.CONNECT),
@@ -146,7 +151,7 @@ def _described(error: Exception, failure: Failure, phase: Phase) -> str:
             return f"certificate not accepted: {reason}"
         case aiohttp.ClientPayloadError() | HttpProcessingError():
             return f"broken reply body: {_first_words(error)}"
-        case aiohttp.ClientResponseError():
+        case MalformedHeadError() | aiohttp.ClientResponseError():
             return f"malformed HTTP: {_first_words(error)}"
     if reason := _ssl_reason(error):
         words = reason.replace("_", " ").lower()

@@ -7,41 +7,67 @@ from worker.core.exchange import Phase, Phases
 
 
 class Timeline:
-    """A stopwatch with one hand: at any time at most one phase runs.
+    """First a stopwatch with one hand, for what making a connection takes; then four marks, from the request's first
+    byte to the reply's last. The marks are what every call has, so they cost no more than an assignment each.
 
-    Times are seconds on the clock that `now` reads. Between two phases may lie a gap in which none runs (we were busy
-    with something else); it is counted nowhere.
+    Times are seconds on the clock that `now` reads. Between two connecting phases may lie a gap in which none runs (we
+    were busy with something else); it is counted nowhere.
     """
 
-    __slots__ = ("_since", "_spent", "arrived_at", "cert_expiry", "fresh", "landed", "now", "phase", "ready")
+    __slots__ = (
+        "_phase",
+        "_since",
+        "_spent",
+        "arrived_at",
+        "cert_expiry",
+        "ended_at",
+        "fresh",
+        "heard_at",
+        "now",
+        "sent_at",
+        "written_at",
+    )
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.now = now
-        #: The phase that runs, or that ran last.
-        self.phase = Phase.CONNECT
         #: Whether the call had to make a connection.
         self.fresh = False
-        #: Whether there was a connection to send on.
-        self.ready = False
-        #: When the newest bytes of the reply came.
-        self.arrived_at = 0.0
-        #: Whether the call is over: what its connection receives from now on answers nothing.
-        self.landed = False
         #: When the first certificate of the peer's chain expires, Unix seconds.
         self.cert_expiry: float | None = None
+        #: When there was a connection, and the request began to go out.
+        self.sent_at: float | None = None
+        #: When all of it was with the system.
+        self.written_at: float | None = None
+        #: When the bytes came that completed the reply's head.
+        self.heard_at: float | None = None
+        #: When the newest bytes of the reply came.
+        self.arrived_at = 0.0
+        self.ended_at = 0.0
+        self._phase = Phase.CONNECT
         self._since: float | None = None
-        self._spent: dict[Phase, float] = {}
+        self._spent: dict[Phase, float] | None = None
+
+    @property
+    def phase(self) -> Phase:
+        """The phase that runs, or that ran last."""
+        if self.heard_at is not None:
+            return Phase.RECEIVE
+        if self.written_at is not None:
+            return Phase.WAIT
+        return self._phase if self.sent_at is None else Phase.SEND
+
+    # While there is no connection ------------------------------------------------------------------------------------
 
     def enter(self, phase: Phase, at: float | None = None) -> None:
         """Ends the phase that runs and begins another, now or at a time that was noted earlier."""
         at = self.now() if at is None else at
         self.leave(at)
-        self.phase = phase
+        self._phase = phase
         self._since = at
 
     def switch(self, phase: Phase) -> None:
         """What runs turns out to be another phase: it begins now and the former never happened."""
-        self.phase = phase
+        self._phase = phase
         self._since = self.now()
 
     def leave(self, at: float | None = None) -> None:
@@ -50,20 +76,40 @@ class Timeline:
         if since is None:
             return
         self._since = None
-        spent = (self.now() if at is None else at) - since
-        # A host with two addresses connects twice; what was noted late may lie before what began meanwhile.
-        self._spent[self.phase] = self._spent.get(self.phase, 0.0) + (spent if spent > 0.0 else 0.0)
+        spent = self._spent = self._spent or {}
+        # A host with two addresses connects twice.
+        spent[self._phase] = spent.get(self._phase, 0.0) + _span(since, self.now() if at is None else at)
+
+    # On a connection -------------------------------------------------------------------------------------------------
+
+    def send(self) -> None:
+        """There is a connection; the request goes out now."""
+        self.sent_at = at = self.now()
+        self.leave(at)
 
     def land(self, *, complete: bool) -> None:
         """Ends the call: with its last byte if it came, else now."""
-        self.leave(self.arrived_at if complete and self.phase is Phase.RECEIVE else None)
-        self.landed = True
+        self.ended_at = self.arrived_at if complete and self.heard_at is not None else self.now()
+        self.leave(self.ended_at)
 
     def phases(self) -> Phases:
-        spent = self._spent
-        if len(spent) == 3 and Phase.RECEIVE in spent:  # the usual case, a reused connection, without six look-ups
-            return Phases(send=spent.get(Phase.SEND), wait=spent.get(Phase.WAIT), receive=spent[Phase.RECEIVE])
-        return Phases(**{phase.value: seconds for phase, seconds in spent.items()})
+        """Of a call that has landed."""
+        connecting = {phase.value: seconds for phase, seconds in self._spent.items()} if self._spent else {}
+        sent, written, heard, ended = self.sent_at, self.written_at, self.heard_at, self.ended_at
+        if sent is None:
+            return Phases(**connecting)
+        answered = ended if heard is None else heard
+        return Phases(
+            send=_span(sent, answered if written is None else written),
+            wait=None if written is None else _span(written, answered),
+            receive=None if heard is None else _span(heard, ended),
+            **connecting,
+        )
+
+
+def _span(since: float, until: float) -> float:
+    """What was noted late may lie before what began meanwhile."""
+    return until - since if until > since else 0.0
 
 
 #: The timeline of the call that runs in this context. Callbacks of its sockets inherit it.

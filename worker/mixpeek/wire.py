@@ -1,102 +1,106 @@
-"""One POST over one connection, timed. No ClientSession: so no redirect, cookie, netrc, environment proxy or time-out.
-
-It saves a fifth of the CPU, too; what is used of aiohttp is what its own session calls.
+"""Calls over connections that are kept while they can be used again. No ClientSession: so no redirect, cookie, netrc,
+environment proxy or time-out; aiohttp makes the connections and parses the replies.
 """
 
 import asyncio
-import io
+import ssl
 
 import aiohttp
-from aiohttp.abc import AbstractStreamWriter
+from aiohttp.abc import AbstractResolver
 from aiohttp.client_reqrep import ClientRequest
-from aiohttp.connector import Connection
-from aiohttp.http import StreamWriter
-from multidict import CIMultiDict, CIMultiDictProxy
+from aiohttp.resolver import AsyncResolver
 from yarl import URL
 
-from worker.core.exchange import Phase
-from worker.mixpeek.connector import TimedConnector, TimedHandler
+from worker.mixpeek.channel import Channel
+from worker.mixpeek.connector import TimedConnector, TimedResolver
+from worker.mixpeek.flight import Flight
 from worker.mixpeek.timeline import TIMELINE, Timeline
 
-# Up to here a body is written in one go with its head, without a task: it fits the transport's buffer (64 KiB).
-_AT_ONCE_BYTES = 32_768
-# From here on in pieces, so that writing does not hold up the loop.
-_PIECEMEAL_BYTES = 1 << 20
+# Shorter than the idle time-out of common servers (uvicorn and Node: 5 s, nginx and load balancers: 60 s and more),
+# so that it is we who drop an idle connection, and not the server just as we write to it.
+KEEPALIVE_S = 4.0
+
 # aiohttp's time-outs round up above 5 s, so ours is asyncio's, around the whole call.
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
-_NO_HEADERS = CIMultiDictProxy(CIMultiDict[str]())
 
 
-class TimedRequest(ClientRequest):
-    """The request to the API (a proxy's CONNECT is a plain one)."""
+class Wire:
+    """Everything that goes to one origin, perhaps through a proxy. `resolver` stands in for DNS."""
 
-    timeline: Timeline
-    #: The body, where it goes out with the head.
-    content: bytes | None = None
-
-    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
-        if self.content is None:
-            return await super().send(conn)
-        protocol = conn.protocol
-        assert protocol is not None
-        writer = StreamWriter(protocol, self.loop)
-        await writer.write_headers(f"POST {self.url.raw_path_qs} HTTP/1.1", self.headers)
-        await writer.write_eof(self.content)
-        self.timeline.enter(Phase.WAIT)
-        return aiohttp.ClientResponse(
-            "POST",
-            self.url,
-            writer=None,
-            continue100=None,
-            timer=self._timer,
-            # Without the headers: an exception that carries them would carry the key.
-            request_info=aiohttp.RequestInfo(self.url, "POST", _NO_HEADERS, self.url),
-            traces=[],
-            loop=self.loop,
-            session=self._session,
-            stream_writer=writer,
-        )
-
-    async def write_bytes(
-        self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
+    def __init__(
+        self, origin: URL, *, tls: ssl.SSLContext | None, proxy: URL | None, resolver: AbstractResolver | None
     ) -> None:
-        timeline = self.timeline
-        # Before Python 3.12 this is a task of its own; how long it waited for its turn is no time of the server's.
-        timeline.switch(Phase.SEND)
-        await super().write_bytes(writer, conn, content_length)
-        if timeline.phase is Phase.SEND:  # else the answer came before the request was out
-            timeline.enter(Phase.WAIT)
+        self._origin = origin
+        self._proxy = proxy
+        self._loop = asyncio.get_running_loop()
+        self._resolver = TimedResolver(lambda: resolver or AsyncResolver())
+        self._connector = TimedConnector(resolver=self._resolver, tls=tls)
+        self._idle: list[Channel] = []
+        self._sweeping: asyncio.TimerHandle | None = None
 
+    async def close(self) -> None:
+        if self._sweeping:
+            self._sweeping.cancel()
+        for channel in self._idle:
+            channel.drop()
+        await self._connector.close()
+        await self._resolver.close()
+        await asyncio.sleep(0)  # aborted transports close in the loop's next turn
 
-async def post(
-    connector: TimedConnector, timeline: Timeline, url: URL, headers: dict[str, str], content: bytes, proxy: URL | None
-) -> aiohttp.ClientResponse:
-    """Sends a request and returns when the head of its reply is complete; the body is still to be read."""
-    TIMELINE.set(timeline)
-    request = _request(url, headers, content, proxy)
-    request.timeline = timeline
-    connection = await connector.connect(request, [], _NO_TIMEOUT)
-    try:
-        handler = connection.protocol
-        assert isinstance(handler, TimedHandler)
-        handler.begin(timeline)
-        response = await request.send(connection)
+    async def carry(self, flight: Flight, head: bytes, rest: bytes, *, fresh: bool) -> None:
+        """Sends a request and returns when the reply is complete. A proxy's own header goes in between."""
+        channel = None if fresh else self._kept()
+        if channel is None:
+            channel = await self._connect(flight.timeline)
         try:
-            await response.start(connection)
+            channel.send(flight, head + channel.proxy_authorization + rest)
+            await flight.over
         except BaseException:
-            response.close()
+            channel.drop()
             raise
-    except BaseException:
-        connection.close()
-        raise
-    return response
+        if fresh or not channel.reusable:
+            channel.drop()
+        else:
+            self._keep(channel)
 
+    async def _connect(self, timeline: Timeline) -> Channel:
+        TIMELINE.set(timeline)
+        asked = ClientRequest("POST", self._origin, loop=self._loop, proxy=self._proxy)
+        connection = await self._connector.connect(asked, [], _NO_TIMEOUT)
+        channel = connection.protocol
+        assert isinstance(channel, Channel)
+        channel.connection = connection
+        authorization = asked.headers.get("Proxy-Authorization")
+        if authorization:
+            channel.proxy_authorization = f"Proxy-Authorization: {authorization}\r\n".encode()
+        return channel
 
-def _request(url: URL, headers: dict[str, str], content: bytes, proxy: URL | None) -> TimedRequest:
-    loop = asyncio.get_running_loop()
-    if proxy is None and len(content) <= _AT_ONCE_BYTES:
-        request = TimedRequest("POST", url, headers={**headers, "Content-Length": str(len(content))}, loop=loop)
-        request.content = content
-        return request
-    data = content if len(content) < _PIECEMEAL_BYTES else io.BytesIO(content)
-    return TimedRequest("POST", url, headers=headers, data=data, loop=loop, proxy=proxy)
+    # Connections that wait for their next call ------------------------------------------------------------------------
+
+    def _kept(self) -> Channel | None:
+        """The one that was used last: the others may go idle, and then away."""
+        while self._idle:
+            channel = self._idle.pop()
+            if channel.reusable and self._loop.time() - channel.idle_since <= KEEPALIVE_S:
+                return channel
+            channel.drop()
+        return None
+
+    def _keep(self, channel: Channel) -> None:
+        channel.idle_since = self._loop.time()
+        self._idle.append(channel)
+        if self._sweeping is None:
+            self._sweeping = self._loop.call_later(KEEPALIVE_S, self._sweep)
+
+    def _sweep(self) -> None:
+        """Drops those that have been idle for too long; the oldest stand first."""
+        now = self._loop.time()
+        kept: list[Channel] = []
+        for channel in self._idle:
+            if channel.reusable and now - channel.idle_since < KEEPALIVE_S:
+                kept.append(channel)
+            else:
+                channel.drop()
+        self._idle = kept
+        left_s = kept[0].idle_since + KEEPALIVE_S - now if kept else None
+        self._sweeping = None if left_s is None else self._loop.call_later(left_s, self._sweep)

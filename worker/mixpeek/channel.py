@@ -1,0 +1,169 @@
+"""Channel: one connection, as it carries one call after another."""
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.http import HttpResponseParser, RawResponseMessage
+from aiohttp.http_parser import HttpParser
+
+from worker.mixpeek.failures import MalformedHeadError
+from worker.mixpeek.flight import Flight
+
+# More is written when this much has been taken: a body of many megabytes does not hold up the loop.
+_PIECE_BYTES = 1 << 18
+# What came is taken out of the parser at once, so that it never holds more than the system gives us in one go.
+_PARSER_LIMIT = 1 << 22
+
+
+class Channel(ResponseHandler):
+    """Until its first call it is what aiohttp makes of a connection: a proxy's CONNECT needs that. From then on what
+    comes goes to aiohttp's parser and from there to the call at once: no task wakes before the reply is complete.
+    """
+
+    #: Keeps the connection ours, until it is dropped.
+    connection: Connection | None = None
+    #: What a plain http proxy wants to see in every request.
+    proxy_authorization = b""
+    #: When its last call ended.
+    idle_since = 0.0
+
+    _flight: Flight | None = None
+    _carries_calls = False
+    _unsent = memoryview(b"")
+
+    def send(self, flight: Flight, request: bytes) -> None:
+        """Begins a call on this connection; `flight.over` tells when it has ended."""
+        transport = self.transport
+        if transport is None:
+            raise aiohttp.ServerDisconnectedError
+        if not self._carries_calls:
+            self._carries_calls = True
+            transport.set_write_buffer_limits(high=1, low=0)  # so that we are told when all of a request has gone
+        self._flight = flight
+        self._parser = HttpResponseParser(
+            self,
+            self._loop,
+            _PARSER_LIMIT,
+            payload_exception=aiohttp.ClientPayloadError,
+            read_until_eof=True,
+            auto_decompress=False,
+        )
+        flight.timeline.send()
+        if len(request) > _PIECE_BYTES:
+            self._unsent = memoryview(request)
+            self._send_on()
+        else:
+            transport.write(request)
+            if not self._paused:
+                flight.timeline.written_at = flight.timeline.now()
+
+    @property
+    def reusable(self) -> bool:
+        """Whether nothing of the last call is left, on either side."""
+        return not self._should_close and not self._paused and not self._unsent and self.is_connected()
+
+    def drop(self) -> None:
+        """Ends the connection, and the call that is on it, if there is one."""
+        self._flight = None
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.close()
+
+    def _send_on(self) -> None:
+        while self._unsent and not self._paused and self.transport is not None:
+            piece, self._unsent = self._unsent[:_PIECE_BYTES], self._unsent[_PIECE_BYTES:]
+            self.transport.write(piece)
+        flight = self._flight
+        if flight is not None and not self._unsent and not self._paused and flight.timeline.heard_at is None:
+            flight.timeline.written_at = flight.timeline.now()
+
+    def _land(self, error: BaseException | None = None) -> None:
+        flight, self._flight = self._flight, None
+        if flight is None or flight.over.done():
+            return
+        if error is None:
+            flight.over.set_result(None)
+        else:
+            self._should_close = True
+            flight.over.set_exception(error)
+
+    # What the loop calls ---------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        flight = self._flight
+        if flight is None:
+            if self._carries_calls:
+                # Nobody asked: a 408 or 503 with which the server ends an idle connection. It is nobody's answer.
+                self.abort()
+            else:
+                super().data_received(data)
+            return
+        # Noted here, before the loop gets round to waking the call.
+        flight.timeline.arrived_at = flight.timeline.now()
+        try:
+            self._take(flight, data)
+        except Exception as error:
+            self._land(error)
+
+    def _take(self, flight: Flight, data: bytes) -> None:
+        assert self._parser is not None
+        try:
+            heads, upgraded, _ = self._parser.feed_data(data)
+        except Exception as error:
+            raise _unreadable(flight) from error
+        for head, payload in heads:
+            if 100 <= head.code < 200 and head.code != 101:
+                continue  # interim
+            self._should_close = self._should_close or head.should_close or upgraded or flight.status is not None
+            if flight.status is None:
+                flight.hear(head, payload)
+        if flight.take_body():
+            self._land()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        flight, parser = self._flight, self._parser
+        if self._carries_calls:
+            self._parser = None
+        super().connection_lost(exc)
+        if flight is None:
+            return
+        flight.timeline.arrived_at = flight.timeline.now()
+        try:
+            if flight.payload is not None and parser is not None:
+                _end_body(flight, parser)
+            if exc is not None or not flight.take_body():
+                raise _lost(exc) from exc
+        except Exception as error:
+            self._land(error)
+        else:
+            self._land()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._send_on()
+
+    # What the parser and the connector call -------------------------------------------------------------------------
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        if not self._carries_calls:
+            super().resume_reading(resume_parser)
+
+    def close(self) -> None:
+        # Nothing is ever left to flush, and an orderly end of TLS would linger for up to 30 s.
+        self.abort()
+
+
+def _end_body(flight: Flight, parser: HttpParser[RawResponseMessage]) -> None:
+    """A body without a length ends with its connection; any other is incomplete then."""
+    try:
+        parser.feed_eof()
+    except Exception as error:
+        raise _unreadable(flight) from error
+
+
+def _unreadable(flight: Flight) -> Exception:
+    return MalformedHeadError() if flight.status is None else aiohttp.ClientPayloadError()
+
+
+def _lost(error: BaseException | None) -> Exception:
+    return aiohttp.ClientOSError(*error.args) if isinstance(error, OSError) else aiohttp.ServerDisconnectedError()
