@@ -5,7 +5,6 @@ import math
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Awaitable
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -396,7 +395,7 @@ def test_a_stalled_probe_is_asked_again_at_once(stalled: int, outcome: str, call
     async def wrap(call: Awaitable[Exchange]) -> Exchange:
         nonlocal done
         done += 1
-        return replace(await call, lost_s=5.0 if done <= stalled else 0.0)
+        return (await call)._replace(lost_s=5.0 if done <= stalled else 0.0)
 
     def script(_target: Target, number: int) -> tuple[Answer, int | None]:
         return (no_reply(), None) if number < stalled else OK

@@ -13,8 +13,9 @@ WORKER = Path(__file__).parent.parent / "worker"
 #: A module imports only from rows above its own (a package is one entry: inside it, anything goes), so there is no
 #: cycle between rows.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("worker.core.outcome", "worker.core.exchange", "worker.core.vector", "worker.core.shape"),
-    ("worker.core.notation", "worker.core.finding"),
+    ("worker.core.outcome", "worker.core.exchange", "worker.core.vector"),
+    ("worker.core.shape", "worker.core.finding"),
+    ("worker.core.notation",),
     ("worker.core.difference",),
     ("worker.core.pin",),
     ("worker.core.target", "worker.core.limit"),

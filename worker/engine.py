@@ -5,7 +5,6 @@ One dispatcher decides, persistent workers call. Nothing here knows HTTP, a file
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 
 from worker.agenda import Agenda
 from worker.backlog import Backlog
@@ -211,7 +210,7 @@ class Engine:
     async def _perform(self, probe: Probe) -> float:
         """One call; the seconds until it had a connection. The probe ends or is asked again; cancellation passes."""
         version = self._world.key_version(False)
-        probe.tries = replace(probe.tries, calls=probe.tries.calls + 1)
+        probe.tries = probe.tries._replace(calls=probe.tries.calls + 1)
         try:
             exchange = await self._world.call(probe.asked, probe.stale)
             self._settle(probe, exchange, version)

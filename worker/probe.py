@@ -69,7 +69,7 @@ class Probe:
         judgement, exchange = self.last
         reference = self.reference
         if self.others:
-            reference = replace(reference, others=self.others)
+            reference = reference._replace(others=self.others)
             judgement = judge(self.target.expect, exchange, reference)
         return Result(
             target=self.target,

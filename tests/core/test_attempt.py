@@ -1,7 +1,6 @@
 """next_attempt: what is asked again, when, and how often."""
 
 import math
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -154,7 +153,7 @@ def test_a_probe_ends_whatever_comes_back(
 ) -> None:
     tries, now = Tries(), 0.0
     for outcome in outcomes:
-        tries = replace(tries, calls=tries.calls + 1)
+        tries = tries._replace(calls=tries.calls + 1)
         decision = next_attempt(
             Judgement(outcome=outcome, retry_after_s=retry_after_s),
             tries,

@@ -218,7 +218,7 @@ def test_a_healthy_reply_is_success_and_is_described() -> None:
     expect = Expectation(vectors=(VectorExpectation(path="embedding"), VectorExpectation(path="rows")))
     raw = {"embedding": [3.0, 4.0], "rows": [[0.6, 0.8], [1.0, 0.0]], "n": 1}
     found = judged(exchange(reply(raw, response_type="dict", error="a word of warning")), expect)
-    assert replace(found, shape_hash=None) == Judgement(
+    assert found._replace(shape_hash=None) == Judgement(
         outcome=Outcome.SUCCESS,
         error="a word of warning",
         inference_name="custom_plugin_p_1_0_0",

@@ -26,7 +26,7 @@ def pinned(written: str, **changes: Any) -> Reference:
 
 
 def judged(raw: Any, reference: Reference, expect: Expectation = PLAIN, **changes: Any) -> Judgement:
-    return judge(expect, exchange(replace(reply(), raw_response=raw, **changes)), reference)
+    return judge(expect, exchange(reply()._replace(raw_response=raw, **changes)), reference)
 
 
 # Pins -----------------------------------------------------------------------------------------------------------------
@@ -80,7 +80,7 @@ def test_vectors_that_a_pin_names_must_be_sound_and_are_measured() -> None:
 def test_an_errors_null_is_not_compared() -> None:
     told = judged(None, pinned("{a: number}"), status="error")
     assert (told.outcome, told.shape_diff, told.shape_match) == (Outcome.PLUGIN_ERROR, None, None)
-    failed = exchange(replace(reply(), raw_response=None, status="error"))
+    failed = exchange(reply()._replace(raw_response=None, status="error"))
     assert "pinned shape" not in rules(list(explain(PLAIN, failed, pinned("{a: number}"))))
 
 

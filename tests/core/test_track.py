@@ -31,7 +31,7 @@ def after(*steps: Exchange | Result, track: Track | None = None) -> Track:
     for number, step in enumerate(steps):
         if isinstance(step, Exchange):
             at = EPOCH_S + 60 * number
-            made = replace(step, started_at=at, ended_at=at + 0.1)
+            made = step._replace(started_at=at, ended_at=at + 0.1)
             step = make_result(made, reference=Reference(warming_since=track.warming_since))
         track, _ = advance(track, step)
     return track
@@ -279,7 +279,7 @@ def test_keys_are_counted_and_vectors_shown() -> None:
     assert after(exchange(reply([1]))).response_keys is None
     reading = VectorReading(path="embedding", dimensions=2, norm=1.0)
     shown = make_result()
-    track, _ = advance(Track(), replace(shown, judgement=replace(shown.judgement, vectors=(reading,))))
+    track, _ = advance(Track(), shown._replace(judgement=shown.judgement._replace(vectors=(reading,))))
     assert track.vectors == (reading,)
 
 
@@ -296,7 +296,7 @@ def test_a_target_of_too_many_shapes_is_called_varying() -> None:
 
 def test_the_null_of_an_error_is_no_shape_and_its_inference_name_counts() -> None:
     failed = reply(None, status="error", error="it broke", inference_name="another")
-    steps = exchange(reply({"embedding": [0.6, 0.8]})), exchange(replace(failed, raw_response=None))
+    steps = exchange(reply({"embedding": [0.6, 0.8]})), exchange(failed._replace(raw_response=None))
     before, between = after(steps[0]), after(*steps)
     assert (between.shape_hash, between.shape_changes) == (before.shape_hash, 0)
     assert between.inference_name == "another"
@@ -319,11 +319,11 @@ def test_a_track_keeps_its_books(script: list[tuple[Exchange, Any] | Result]) ->
     observed = 0
     for number, step in enumerate(script):
         before = track
-        if isinstance(step, tuple):
-            made = replace(step[0], started_at=EPOCH_S + number)
-            result = make_result(made, make_target(expect=step[1]), Reference(warming_since=before.warming_since))
-        else:
+        if isinstance(step, Result):
             result = step
+        else:
+            made = step[0]._replace(started_at=EPOCH_S + number)
+            result = make_result(made, make_target(expect=step[1]), Reference(warming_since=before.warming_since))
         track, _ = advance(before, result)
         verdict, called = result.outcome.verdict, result.exchange is not None
         observed += track.buckets != before.buckets
@@ -357,7 +357,7 @@ def test_what_took_too_long_to_warm_is_not_warming_though_it_says_so() -> None:
     for number in range(4):
         at = EPOCH_S + 60 * number
         reference = Reference(warming_since=track.warming_since)
-        track, _ = advance(track, make_result(replace(cold, started_at=at, ended_at=at + 0.1), short, reference))
+        track, _ = advance(track, make_result(cold._replace(started_at=at, ended_at=at + 0.1), short, reference))
         shown.append((track.outcome, track.warming))
     since = EPOCH_S + 0.1
     overdue = (Outcome.SERVER_ERROR, None)

@@ -50,7 +50,9 @@ no_replies = st.builds(
 )
 
 _seconds = st.none() | st.floats(0, 20)
-_phases = st.builds(Phases, dns=_seconds, connect=_seconds, tls=_seconds, send=_seconds, wait=_seconds)
+_phases = st.builds(
+    Phases, dns=_seconds, connect=_seconds, tls=_seconds, send=_seconds, wait=_seconds, receive=_seconds
+)
 _lost = st.just(0.0) | st.floats(0, 20)
 
 
@@ -64,6 +66,7 @@ def _exchanges(answers: st.SearchStrategy[Any], statuses: st.SearchStrategy[int 
         phases=_phases,
         lost_s=_lost,
         http_status=statuses,
+        response_bytes=st.none() | st.integers(0, 10_000),
     )
 
 

@@ -121,7 +121,9 @@ exchanges = st.builds(
     ended_at=st.floats(1e9, 2e9),
     timeout_s=st.floats(0.1, 60),
     answer=_answers,
-    phases=st.builds(Phases, dns=_seconds, connect=_seconds, tls=_seconds, send=_seconds, wait=_seconds),
+    phases=st.builds(
+        Phases, dns=_seconds, connect=_seconds, tls=_seconds, send=_seconds, wait=_seconds, receive=_seconds
+    ),
     lost_s=st.sampled_from([0.0, 0.0, 9.0]),
     http_status=st.none() | st.integers(100, 700),
     response_bytes=st.none() | st.integers(0, 10**7),

@@ -1,6 +1,7 @@
 """next_attempt: is this judgement the result, or is the target asked again, and when?"""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from worker.core.judge import Judgement
 from worker.core.outcome import Outcome
@@ -30,8 +31,7 @@ class Policy:
     max_retry_after_s: float = 60.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tries:
+class Tries(NamedTuple):
     """The calls of one probe so far, and why they were repeated."""
 
     calls: int = 0
@@ -73,7 +73,7 @@ def next_attempt(
 ) -> Final | Again:
     """Decides after a call; `tries` already counts it. An attempt past the deadline is not worth waiting for."""
     if stale and tries.stale == 0:  # nobody heard it: on a new connection it will be told how the plugin is
-        again: Again | None = Again(now, replace(tries, stale=1))
+        again: Again | None = Again(now, tries._replace(stale=1))
     else:
         again = _again(judgement, tries, now, policy, key_changed)
     if again is None or (deadline is not None and again.at >= deadline):
@@ -85,11 +85,11 @@ def _again(judgement: Judgement, tries: Tries, now: float, policy: Policy, key_c
     outcome = judgement.outcome
     if outcome is Outcome.RATE_LIMITED and tries.throttled < MOST_THROTTLED:
         wait_s = throttle_wait_s(judgement.retry_after_s, tries.throttled, policy.max_retry_after_s)
-        return Again(now + wait_s, replace(tries, throttled=tries.throttled + 1))
+        return Again(now + wait_s, tries._replace(throttled=tries.throttled + 1))
     if outcome is Outcome.PROBER_STALLED and tries.stalled < MOST_STALLED:
-        return Again(now, replace(tries, stalled=tries.stalled + 1))
+        return Again(now, tries._replace(stalled=tries.stalled + 1))
     if outcome is Outcome.UNAUTHORIZED and key_changed and tries.key_changes == 0:
-        return Again(now, replace(tries, key_changes=1))
+        return Again(now, tries._replace(key_changes=1))
     if outcome in CONFIRMED and tries.rechecks < policy.rechecks:
-        return Again(now + policy.recheck_delay_s, replace(tries, rechecks=tries.rechecks + 1))
+        return Again(now + policy.recheck_delay_s, tries._replace(rechecks=tries.rechecks + 1))
     return None

@@ -1,8 +1,7 @@
 """One call and what came back: Exchange, its phases, and the four kinds of answer."""
 
-from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Phase(StrEnum):
@@ -16,8 +15,7 @@ class Phase(StrEnum):
     RECEIVE = "receive"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Phases:
+class Phases(NamedTuple):
     """Seconds spent in each phase; None where it did not happen. No wait of ours is in any of them."""
 
     dns: float | None = None
@@ -43,7 +41,7 @@ class Phases:
         return {name: getattr(self, name) for name in PHASE_NAMES}
 
 
-PHASE_NAMES: tuple[str, ...] = tuple(f.name for f in fields(Phases))
+PHASE_NAMES: tuple[str, ...] = Phases._fields
 
 
 class Failure(StrEnum):
@@ -57,8 +55,7 @@ class Failure(StrEnum):
     TOO_LARGE = "too_large"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(NamedTuple):
     """A 2xx reply of the documented contract, types checked, contents not yet judged."""
 
     status: str
@@ -70,8 +67,7 @@ class Reply:
     message: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class Refusal(NamedTuple):
     """Any complete answer that is not 2xx.
 
     `enveloped` says that the body was Mixpeek's own error envelope; `retry_after_s` is what the reply asked for
@@ -87,16 +83,14 @@ class Refusal:
     retry_after_present: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Malformed:
+class Malformed(NamedTuple):
     """A complete 2xx answer that is not the documented reply."""
 
     expected: str
     found: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoReply:
+class NoReply(NamedTuple):
     """No complete answer; `died_in` is the phase in which the call ended."""
 
     failure: Failure
@@ -107,8 +101,7 @@ class NoReply:
 Answer = Reply | Refusal | Malformed | NoReply
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
+class Exchange(NamedTuple):
     """One call as it went over the wire.
 
     `started_at` and `ended_at` are Unix seconds; `timeout_s` is what the call was given; `lost_s` is how long our own
@@ -122,7 +115,7 @@ class Exchange:
     ended_at: float
     timeout_s: float
     answer: Answer
-    phases: Phases = field(default_factory=Phases)
+    phases: Phases = Phases()
     lost_s: float = 0.0
     http_status: int | None = None
     response_bytes: int | None = None

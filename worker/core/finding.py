@@ -1,12 +1,11 @@
 """Finding: one rule with what it expected beside what it found."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from worker.core.outcome import Outcome
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(NamedTuple):
     """`outcome` is None when the rule is kept."""
 
     rule: str

@@ -5,8 +5,7 @@ stops there, `explain` goes through all of them.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from worker.core.difference import Difference
 from worker.core.distinct import held
@@ -39,8 +38,7 @@ _TIMED_OUT_IN = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
+class Judgement(NamedTuple):
     """The one outcome of an exchange, with what was expected beside what was found, and what was read on the way.
 
     `says_warming` tells that the reply called the plugin warming, whether or not it may still do so. `shape_hash` is

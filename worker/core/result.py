@@ -1,7 +1,7 @@
 """Result: what one probe of one target came to."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from worker.core.exchange import Exchange
 from worker.core.judge import Judgement
@@ -18,8 +18,7 @@ class SkipReason(StrEnum):
     OVERRUN = "overrun"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(NamedTuple):
     """The last attempt is the result; `attempts` counts the calls, those to distinct inputs too.
 
     `exchange` is that of the last call with the target's own inputs, None when none was finished; `reference` is what
@@ -30,7 +29,7 @@ class Result:
     target: Target
     judgement: Judgement
     exchange: Exchange | None = None
-    reference: Reference = Reference()  # noqa: RUF009 (frozen)
+    reference: Reference = Reference()
     attempts: int = 0
     lateness_s: float | None = None
     skipped: SkipReason | None = None

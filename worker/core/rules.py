@@ -1,8 +1,7 @@
 """The rules for a documented 2xx reply, in order of precedence: contract, plugin, values, shape, latency."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from worker.core import vector
 from worker.core.difference import Difference
@@ -14,7 +13,7 @@ from worker.core.outcome import Outcome
 from worker.core.pin import Pin
 from worker.core.shape import Shape, infer
 from worker.core.target import Expectation, Golden, VectorExpectation
-from worker.core.vector import ABSENT, Survey
+from worker.core.vector import ABSENT, Glance, Survey
 
 #: Names of Python types that `response_type` may state, and the JSON kinds that they stand for.
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -28,8 +27,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
+class Reference(NamedTuple):
     """What was known before the call, and what was asked besides.
 
     `warming_since` (Unix seconds) is None when the plugin has not been warming; `others` are the replies to the
@@ -41,16 +39,17 @@ class Reference:
     others: tuple[OtherReply, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Seen(NamedTuple):
     """What is looked at once of a reply, for the rules and for the record.
 
-    `surveys` are of the vectors that are named, by path. `differences` from the pinned shape are None, and so is the
+    `surveys` are of the vectors that are named, by path; `nonfinite` is the first stray number and
+    its path. `differences` from the pinned shape are None, and so is the
     `cosine` to the golden vector, where there was nothing to compare.
     """
 
     shape: Shape
     surveys: Mapping[str, Survey | None]
+    nonfinite: tuple[float, str] | None
     differences: tuple[Difference, ...] | None = None
     cosine: float | None = None
 
@@ -58,7 +57,8 @@ class Seen:
 def look(reply: Reply, expect: Expectation, pin: Pin | None = None) -> Seen:
     """Every vector that is named, a top-level `embedding`, and the shape of it all."""
     raw = reply.raw_response
-    shape = infer(raw)
+    glance = Glance()
+    shape = infer(raw, glance)
     paths = dict.fromkeys(item.path for item in expect.vectors)
     if pin:
         paths |= dict.fromkeys(pin.vectors)
@@ -66,10 +66,11 @@ def look(reply: Reply, expect: Expectation, pin: Pin | None = None) -> Seen:
         paths.setdefault(expect.golden.path)
     if isinstance(raw, dict) and "embedding" in raw:
         paths.setdefault("embedding")
-    surveys = {path: vector.survey(vector.lookup(raw, path)) for path in paths}
+    surveys = {path: vector.survey(vector.lookup(raw, path), glance) for path in paths}
     differences = pin.compare(shape) if pin and reply.status == "success" else None  # an error's null is no shape
     cosine = _cosine(raw, expect.golden, surveys) if expect.golden else None
-    return Seen(shape=shape, surveys=surveys, differences=differences, cosine=cosine)
+    stray = vector.first_nonfinite(raw, glance)
+    return Seen(shape=shape, surveys=surveys, nonfinite=stray, differences=differences, cosine=cosine)
 
 
 def _cosine(raw: Any, golden: Golden, surveys: Mapping[str, Survey | None]) -> float | None:
@@ -93,7 +94,7 @@ def reply_findings(
     if telling or not kept:
         yield finding("plugin", kept, "status success", Outcome.PLUGIN_ERROR, f"status {cut(reply.status)}")
     raw = reply.raw_response
-    stray = vector.first_nonfinite(raw)
+    stray = seen.nonfinite
     if telling or stray:
         found = f"{stray[0]} at {cut(stray[1]) or 'raw_response'}" if stray else "all finite"
         yield finding("finite", stray is None, "finite numbers only", Outcome.BAD_VALUES, found)

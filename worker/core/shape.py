@@ -10,6 +10,8 @@ from hashlib import blake2b
 from heapq import nsmallest
 from typing import Any
 
+from worker.core.vector import Glance
+
 #: Objects with more keys than this are maps: only the shape of their values is told.
 MAX_KEYS = 64
 #: Deeper than this is `any`: nobody reads it, and the parser allows 200 levels.
@@ -74,35 +76,38 @@ ANY = LEAVES["any"]
 _NUMBER = LEAVES["number"]
 
 
-def infer(value: Any, depth: int = 0) -> Shape:
+def infer(value: Any, glance: Glance | None = None) -> Shape:
     """The shape of a parsed JSON value. Never raises; never larger than the caps above allow."""
+    return _infer(value, 0, glance or Glance())
+
+
+def _infer(value: Any, depth: int, glance: Glance) -> Shape:
     kind = _SCALARS.get(type(value))
     if kind is not None:
         return LEAVES[kind]
     if depth >= MAX_DEPTH:
         return ANY
     if isinstance(value, dict):
-        return _infer_object(value, depth)
+        return _infer_object(value, depth, glance)
     if isinstance(value, list):
-        return _capped(array(_infer_elements(value, depth) if value else None, len(value), len(value)))
+        return _capped(array(_infer_elements(value, depth, glance) if value else None, len(value), len(value)))
     return ANY
 
 
-def _infer_object(value: dict[str, Any], depth: int) -> Shape:
+def _infer_object(value: dict[str, Any], depth: int, glance: Glance) -> Shape:
     if len(value) > MAX_KEYS:
         sample = nsmallest(MAX_SAMPLE, value)  # by key: the order of keys is free
-        return _capped(map_of(union(infer(value[key], depth + 1) for key in sample)))
-    return _capped(object_of({_name(key): infer(item, depth + 1) for key, item in value.items()}))
+        return _capped(map_of(union(_infer(value[key], depth + 1, glance) for key in sample)))
+    return _capped(object_of({_name(key): _infer(item, depth + 1, glance) for key, item in value.items()}))
 
 
-def _infer_elements(values: list[Any], depth: int) -> Shape:
-    types = list(map(type, values))
-    if types.count(float) == len(types):  # what an embedding is; counting takes half as long as a set
+def _infer_elements(values: list[Any], depth: int, glance: Glance) -> Shape:
+    if glance.all_floats(values):  # what an embedding is
         return _NUMBER
-    kinds = set(types)
+    kinds = set(map(type, values))
     if all(kind in _SCALARS for kind in kinds):
         return union(LEAVES[_SCALARS[kind]] for kind in kinds)
-    return union(infer(item, depth + 1) for item in values[:MAX_SAMPLE])
+    return union(_infer(item, depth + 1, glance) for item in values[:MAX_SAMPLE])
 
 
 def _name(key: str) -> str:

@@ -2,8 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from worker.core.exchange import Exchange, Malformed, Phases, Reply
 from worker.core.outcome import Outcome, Verdict
@@ -18,8 +17,7 @@ MOST_SHAPES = 8
 VARYING = "varying"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Track:
+class Track(NamedTuple):
     """Everything that the metrics of one target show. Times are Unix seconds; None where it has not happened.
 
     `success` is the last conclusive verdict, `failure` the newest conclusive failure while that verdict is down.
@@ -41,7 +39,7 @@ class Track:
     last_success_at: float | None = None
     warming_since: float | None = None
     duration_s: float | None = None
-    phases: Phases = Phases()  # noqa: RUF009 (frozen)
+    phases: Phases = Phases()
     http_status: int | None = None
     response_bytes: int | None = None
     inference_name: str | None = None
@@ -69,8 +67,7 @@ class Track:
         return self.shape_hash if self.shape_hash is None or self.shape_hash in self.shapes_seen else VARYING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Changes:
+class Changes(NamedTuple):
     """What a result changed. `shape` and `inference_name` hold (before, after)."""
 
     recovered: bool = False
@@ -78,8 +75,7 @@ class Changes:
     inference_name: tuple[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
+class Recorded(NamedTuple):
     """What every sink is fed."""
 
     result: Result
@@ -105,7 +101,7 @@ def advance(track: Track, result: Result) -> tuple[Track, Changes]:
         moved |= _verdict(track, result, result.exchange)
         shown, changes = _reply(track, result)
         moved |= shown
-    return replace(track, **moved), changes
+    return track._replace(**moved), changes
 
 
 def _last_call(exchange: Exchange) -> Mapping[str, Any]:

@@ -3,17 +3,19 @@
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from operator import mul
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 #: |norm - 1| within which a vector counts as normalized: int8 and bfloat16 embeddings stay within it.
 NORM_TOLERANCE = 0.01
 #: Two vectors whose distance is at most this share of the longer one's length are the same: what one input gives twice,
 #: in half precision and on different machines, stays within it.
 SAME_TOLERANCE = 0.001
+
+#: A shorter list is looked at again rather than remembered.
+_LONG = 32
 
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
@@ -27,8 +29,7 @@ class Absent(Enum):
 ABSENT: Final = Absent.ABSENT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VectorReading:
+class VectorReading(NamedTuple):
     """What was measured of the vector at `path`; of a list of vectors, its first one's norm."""
 
     path: str
@@ -53,8 +54,7 @@ def lookup(value: Any, path: str) -> Any:
     return value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Survey:
+class Survey(NamedTuple):
     """What there is to know of a vector or list of vectors: `illness` is None when its numbers are sound.
 
     `norms` holds the Euclidean length of every vector in it, infinite where a double overflows.
@@ -65,13 +65,54 @@ class Survey:
     illness: str | None = None
 
 
-def survey(value: Any) -> Survey | None:
+class Glance:
+    """What one look at each long list of a reply tells. Shape, vectors and finiteness all ask, and looking is most of
+    what judging costs. Good for as long as the reply is there and nobody changes it.
+    """
+
+    __slots__ = ("_floats", "_norms")
+
+    def __init__(self) -> None:
+        self._floats: dict[int, bool] = {}
+        self._norms: dict[int, float] = {}
+
+    def all_floats(self, values: list[Any]) -> bool:
+        """What an embedding is. Counting takes two thirds of the time of a set (384: 3.8 µs)."""
+        known = self._floats.get(id(values))
+        if known is None:
+            known = list(map(type, values)).count(float) == len(values)
+            if len(values) >= _LONG:
+                self._floats[id(values)] = known
+        return known
+
+    def norm(self, values: list[Any]) -> float:
+        """The Euclidean length: NaN when something in the list is no number or not one, infinite where a double
+        overflows.
+        """
+        known = self._norms.get(id(values))
+        if known is None:
+            known = _norm(values)
+            if len(values) >= _LONG:
+                self._norms[id(values)] = known
+        return known
+
+
+def survey(value: Any, glance: Glance | None = None) -> Survey | None:
     """Looks a list of numbers over, or a list of such lists; None when it is neither.
 
     null counts as a number gone missing, so that it can be told as such.
     """
     if not isinstance(value, list):
         return None
+    glance = glance or Glance()
+    if value and glance.all_floats(value):
+        length = glance.norm(value)
+        ill = _row_illness(value, length)
+        return Survey(dimensions=len(value), norms=() if ill else (length,), illness=ill)
+    return _survey_rows(value, glance)
+
+
+def _survey_rows(value: list[Any], glance: Glance) -> Survey | None:
     rows, kinds, uneven = _rows(value)
     if not kinds <= _NUMERIC:
         return None
@@ -83,7 +124,7 @@ def survey(value: Any) -> Survey | None:
         return Survey(dimensions=size, illness="a ragged list of vectors")
     norms = []
     for index, row in enumerate(rows):
-        length = _norm(row)
+        length = glance.norm(row)
         ill = _row_illness(row, length)
         if ill:
             return Survey(dimensions=size, illness=ill if len(rows) == 1 else f"{ill} at row {index}")
@@ -160,9 +201,10 @@ def _finite(row: list[Any]) -> bool:
         return False
 
 
-def first_nonfinite(value: Any) -> tuple[float, str] | None:
+def first_nonfinite(value: Any, glance: Glance | None = None) -> tuple[float, str] | None:
     """The first NaN or infinity and its dotted path; None when there is none."""
-    trail = [_children([value])]
+    glance = glance or Glance()
+    trail = [_children([value], glance)]
     steps: list[str | int] = []  # the way to what trail[-1] goes through; the path is put together only when needed
     while trail:
         for step, item in trail[-1]:
@@ -170,7 +212,7 @@ def first_nonfinite(value: Any) -> tuple[float, str] | None:
                 return item, _path([*steps, step])
             if isinstance(item, dict | list):
                 steps.append(step)
-                trail.append(_children(item))
+                trail.append(_children(item, glance))
                 break
         else:
             trail.pop()
@@ -178,20 +220,13 @@ def first_nonfinite(value: Any) -> tuple[float, str] | None:
     return None
 
 
-def _children(value: dict[str, Any] | list[Any]) -> Iterator[tuple[str | int, Any]]:
+def _children(value: dict[str, Any] | list[Any], glance: Glance) -> Iterator[tuple[str | int, Any]]:
     if isinstance(value, dict):
         return iter(value.items())
-    return iter(()) if _plainly_finite(value) else iter(enumerate(value))
+    # A quick no for a list of numbers (1.5 µs for 384); anything else is looked at one by one.
+    return iter(()) if math.isfinite(glance.norm(value)) else iter(enumerate(value))
 
 
 def _path(steps: list[str | int]) -> str:
     """The first step led to the value itself."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps[1:]).removeprefix(".")
-
-
-def _plainly_finite(values: list[Any]) -> bool:
-    """A quick yes for a list of numbers (2.6 µs for 384); anything else is looked at one by one."""
-    try:
-        return math.isfinite(math.hypot(*values))
-    except (TypeError, OverflowError):
-        return False

@@ -1,7 +1,5 @@
 """An answer without secrets, even where a server echoes them back."""
 
-from dataclasses import replace
-
 from worker.core.exchange import Answer, Malformed, NoReply, Refusal, Reply
 from worker.mixpeek.credentials import Credentials
 
@@ -15,16 +13,15 @@ def redacted(answer: Answer, credentials: Credentials, *, escaped: bool) -> Answ
         case Reply():
             return _redacted_reply(answer, credentials) if escaped else answer
         case Refusal():
-            return replace(
-                answer,
+            return answer._replace(
                 error=credentials.redact(answer.error),
                 error_type=_optional(answer.error_type, credentials),
                 error_code=_optional(answer.error_code, credentials),
             )
         case Malformed():
-            return replace(answer, found=credentials.redact(answer.found))
+            return answer._replace(found=credentials.redact(answer.found))
         case NoReply():
-            return replace(answer, error=credentials.redact(answer.error))
+            return answer._replace(error=credentials.redact(answer.error))
 
 
 def _redacted_reply(reply: Reply, credentials: Credentials) -> Reply:
