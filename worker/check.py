@@ -66,7 +66,7 @@ def curl(api: ApiSettings, target: Target) -> str:
     """The call as a command for a shell; the key comes from where it is kept and is not shown."""
     key = f"$(cat {shlex.quote(str(api.api_key_file))})" if api.api_key_file else f"${api.api_key_env}"
     body = encode_request(target.inputs, target.parameters).decode()
-    words = ["curl", "-sS", "-X", "POST", shlex.quote(str(target_url(api, target.key)))]
+    words = ["curl", "-sS", "-X", "POST", shlex.quote(target_url(api, target.key))]
     words += ["-H", f'"Authorization: Bearer {key}"', "-H", "'Content-Type: application/json'"]
     for option, file in (("--cacert", api.tls.ca_file), ("--cert", api.tls.cert_file), ("--key", api.tls.key_file)):
         words += [option, shlex.quote(str(file))] if file else []

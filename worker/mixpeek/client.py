@@ -1,6 +1,5 @@
 """One call to one plugin: sent, timed and turned into an Exchange, whatever the network and the server do."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Self
 
@@ -88,10 +87,9 @@ class Client:
         failed: NoReply | None = None
         self.inflight += 1
         try:
-            async with asyncio.timeout(timeout_s) as limit:
-                await self._wire.carry(flight, head, rest, fresh=fresh)
+            await self._wire.carry(flight, head, rest, timeout_s=timeout_s, fresh=fresh)
         except Exception as error:
-            if limit.expired() and isinstance(error, TimeoutError):
+            if flight.expired:
                 failed = timed_out(flight.timeline.phase, timeout_s)
             else:
                 failed = no_reply(error, flight.timeline.phase)
@@ -150,8 +148,8 @@ class Client:
     def _excerpt(self, body: bytes, *, cut: bool) -> str | None:
         if not body:
             return None
-        redact = self._credentials.redact_cut if cut else self._credentials.redact
-        return redact(excerpt(body))
+        beginning = excerpt(body)  # without secrets, as the body is; but for the half of one at a torn end
+        return self._credentials.redact_cut(beginning) if cut else beginning
 
     def _request_id(self, headers: Mapping[str, str]) -> str | None:
         value = header(headers, "X-Request-ID")
@@ -191,4 +189,6 @@ class Client:
     def _asked(self, key: TargetKey) -> str:
         """A proxy that is no tunnel is asked for a whole URL."""
         url = target_url(self._api, key)
-        return str(url) if self._proxy is not None and self._origin.scheme == "http" else url.raw_path_qs
+        path = url[url.index("/", len(self._origin.scheme) + 3) :]
+        whole = self._proxy is not None and self._origin.scheme == "http"
+        return f"{self._origin.origin()}{path}" if whole else path

@@ -9,6 +9,8 @@ MAX_EXCERPT_BYTES = 2048
 # Controls, format characters that reorder or hide text, and lone surrogates (undecodable header bytes).
 _UNSHOWABLE = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff"
 _UNSHOWABLE_RUN = re.compile(f"[{_UNSHOWABLE}]+")
+#: Deleting these and seeing whether anything is left takes a third of the time of str.isprintable().
+_PLAIN = bytes(range(0x20, 0x7F))
 _MARKUP = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^<>]*>", re.IGNORECASE | re.DOTALL)
 
 
@@ -22,9 +24,10 @@ def one_line(text: str, limit_chars: int = MAX_LINE_CHARS) -> str:
 
 def excerpt(body: bytes) -> str:
     """The beginning of a body as text, at most 2 kB when encoded; line breaks stay."""
-    text = body[:MAX_EXCERPT_BYTES].decode(errors="replace")
-    if text.isascii() and text.isprintable():
-        return text
+    beginning = body[:MAX_EXCERPT_BYTES]
+    if not beginning.translate(None, _PLAIN):
+        return beginning.decode()
+    text = beginning.decode(errors="replace")
     shown = _UNSHOWABLE_RUN.sub(" ", text)
     # A replacement character takes three bytes where the body had one.
     return shown.encode()[:MAX_EXCERPT_BYTES].decode(errors="ignore")

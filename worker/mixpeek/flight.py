@@ -16,13 +16,14 @@ _NO_HEADERS: Mapping[str, str] = {}
 class Flight:
     """One call: its timeline, and as much of the reply as has come; `over` is done when all of it has.
 
-    `stale`: its kept-alive connection was dead.
+    `stale`: its kept-alive connection was dead. `expired`: its time-out struck.
     """
 
     __slots__ = (
         "_decoder",
         "_max_bytes",
         "body_bytes",
+        "expired",
         "headers",
         "over",
         "payload",
@@ -36,6 +37,7 @@ class Flight:
         self.timeline = Timeline(now)
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.stale = False
+        self.expired = False
         self.status: int | None = None
         self.headers = _NO_HEADERS
         #: Where the parser puts the body, None before the head is complete.
@@ -53,6 +55,11 @@ class Flight:
     def died_unheard(self) -> bool:
         """Whether a kept-alive connection ended before the head of the reply was complete."""
         return self.reused and self.timeline.heard_at is None
+
+    def expire(self) -> None:
+        if not self.over.done():
+            self.expired = True
+            self.over.set_exception(TimeoutError())
 
     def hear(self, head: RawResponseMessage, payload: StreamReader) -> None:
         """The head of the reply is complete."""

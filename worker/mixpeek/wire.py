@@ -14,7 +14,7 @@ from yarl import URL
 from worker.mixpeek.channel import Channel
 from worker.mixpeek.connector import TimedConnector, TimedResolver
 from worker.mixpeek.flight import Flight
-from worker.mixpeek.timeline import TIMELINE, Timeline
+from worker.mixpeek.timeline import TIMELINE
 
 # Shorter than the idle time-out of common servers (uvicorn and Node: 5 s, nginx and load balancers: 60 s and more),
 # so that it is we who drop an idle connection, and not the server just as we write to it.
@@ -30,9 +30,9 @@ class Wire:
     def __init__(
         self, origin: URL, *, tls: ssl.SSLContext | None, proxy: URL | None, resolver: AbstractResolver | None
     ) -> None:
-        self._origin = origin
-        self._proxy = proxy
         self._loop = asyncio.get_running_loop()
+        #: All that the connector has to know: where to, and through what.
+        self._asked = ClientRequest("POST", origin, loop=self._loop, proxy=proxy)
         self._resolver = TimedResolver(lambda: resolver or AsyncResolver())
         self._connector = TimedConnector(resolver=self._resolver, tls=tls)
         self._idle: list[Channel] = []
@@ -47,26 +47,37 @@ class Wire:
         await self._resolver.close()
         await asyncio.sleep(0)  # aborted transports close in the loop's next turn
 
-    async def carry(self, flight: Flight, head: bytes, rest: bytes, *, fresh: bool) -> None:
-        """Sends a request and returns when the reply is complete. A proxy's own header goes in between."""
+    async def carry(self, flight: Flight, head: bytes, rest: bytes, *, timeout_s: float, fresh: bool) -> None:
+        """Sends a request and returns when the reply is complete. A proxy's own header goes in between.
+
+        Raises TimeoutError when that takes too long in all; the flight has then `expired`.
+        """
+        until = self._loop.time() + timeout_s
         channel = None if fresh else self._kept()
         if channel is None:
-            channel = await self._connect(flight.timeline)
+            channel = await self._connect(flight, until)
+        timer = self._loop.call_at(until, flight.expire)  # a third of what asyncio.timeout takes
         try:
             channel.send(flight, head + channel.proxy_authorization + rest)
             await flight.over
         except BaseException:
             channel.drop()
             raise
+        finally:
+            timer.cancel()
         if fresh or not channel.reusable:
             channel.drop()
         else:
             self._keep(channel)
 
-    async def _connect(self, timeline: Timeline) -> Channel:
-        TIMELINE.set(timeline)
-        asked = ClientRequest("POST", self._origin, loop=self._loop, proxy=self._proxy)
-        connection = await self._connector.connect(asked, [], _NO_TIMEOUT)
+    async def _connect(self, flight: Flight, until: float) -> Channel:
+        TIMELINE.set(flight.timeline)
+        asked = self._asked
+        try:
+            async with asyncio.timeout_at(until) as limit:
+                connection = await self._connector.connect(asked, [], _NO_TIMEOUT)
+        finally:
+            flight.expired = limit.expired()
         channel = connection.protocol
         assert isinstance(channel, Channel)
         channel.connection = connection
