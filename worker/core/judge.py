@@ -5,13 +5,13 @@ stops there, `explain` goes through all of them.
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from worker.core.difference import Difference
 from worker.core.distinct import held
 from worker.core.exchange import Exchange, Failure, Malformed, NoReply, Phase, Refusal, Reply
 from worker.core.finding import Finding
-from worker.core.notation import digest, text
+from worker.core.notation import text_and_digest
 from worker.core.outcome import Outcome
 from worker.core.rules import Reference, Seen, look, reply_findings
 from worker.core.target import Expectation
@@ -68,12 +68,13 @@ class Judgement(NamedTuple):
 def judge(expect: Expectation, exchange: Exchange, reference: Reference) -> Judgement:
     """The first rule that fails decides; when none does, the outcome is success."""
     seen = _look(expect, exchange, reference)
-    findings = _findings(expect, exchange, reference, seen, telling=False)
-    failed = next((finding for finding in findings if finding.outcome), None)
-    facts = _describe(exchange, expect, reference, seen)
-    if failed is None or failed.outcome is None:
-        return Judgement(outcome=Outcome.SUCCESS, **facts)
-    return Judgement(outcome=failed.outcome, rule=failed.rule, expected=failed.expected, found=failed.found, **facts)
+    described = _describe(exchange, expect, reference, seen)
+    for broken in _findings(expect, exchange, reference, seen, telling=False):
+        if broken.outcome:
+            return described._replace(
+                outcome=broken.outcome, rule=broken.rule, expected=broken.expected, found=broken.found
+            )
+    return described
 
 
 def explain(expect: Expectation, exchange: Exchange, reference: Reference) -> Iterator[Finding]:
@@ -156,35 +157,38 @@ def _says_warming(answer: Refusal) -> bool:
     return answer.error_code == "model_warming" or (answer.enveloped and answer.retry_after_present)
 
 
-def _describe(exchange: Exchange, expect: Expectation, reference: Reference, seen: Seen | None) -> dict[str, Any]:
-    """What is recorded of any answer, healthy or not."""
+def _describe(exchange: Exchange, expect: Expectation, reference: Reference, seen: Seen | None) -> Judgement:
+    """What is recorded of any answer, healthy or not; that nothing is wrong with it is still to be seen."""
     answer = exchange.answer
     if isinstance(answer, Reply) and seen is not None:
         return _describe_reply(answer, expect, reference, seen)
+    told = Judgement(outcome=Outcome.SUCCESS)
     if isinstance(answer, Refusal):
         warming = exchange.http_status == 503 and expect.max_warming_s > 0 and _says_warming(answer)
-        return {"error": answer.error, "retry_after_s": answer.retry_after_s, "says_warming": warming}
+        return told._replace(error=answer.error, retry_after_s=answer.retry_after_s, says_warming=warming)
     if isinstance(answer, Malformed):
-        return {"error": f"expected {answer.expected}, found {answer.found}"}
-    return {"error": answer.error}
+        return told._replace(error=f"expected {answer.expected}, found {answer.found}")
+    return told._replace(error=answer.error)
 
 
-def _describe_reply(reply: Reply, expect: Expectation, reference: Reference, seen: Seen) -> dict[str, Any]:
+def _describe_reply(reply: Reply, expect: Expectation, reference: Reference, seen: Seen) -> Judgement:
     raw, pin = reply.raw_response, reference.pin
     fits = pin is not None and seen.differences == ()
-    return {
-        "error": reply.error,
-        "inference_name": reply.inference_name[:MOST_WORD],
-        "response_type": (reply.response_type or type(raw).__name__)[:MOST_WORD],
-        "response_keys": tuple(raw) if isinstance(raw, dict) else None,
-        "shape": text(seen.shape),
-        "shape_hash": pin.hash if pin and fits else digest(seen.shape),
-        "shape_diff": seen.differences,
-        "shape_match": not pin.broken(seen.differences) if pin and seen.differences is not None else None,
-        "vectors": tuple(_readings(expect, reference, seen)),
-        "golden_cosine": seen.cosine,
-        "distinct": bool(reference.others) and held(expect, reference.others),
-    }
+    shape, shape_hash = text_and_digest(seen.shape)
+    return Judgement(
+        outcome=Outcome.SUCCESS,
+        error=reply.error,
+        inference_name=reply.inference_name[:MOST_WORD],
+        response_type=(reply.response_type or type(raw).__name__)[:MOST_WORD],
+        response_keys=tuple(raw) if isinstance(raw, dict) else None,
+        shape=shape,
+        shape_hash=pin.hash if pin and fits else shape_hash,
+        shape_diff=seen.differences,
+        shape_match=not pin.broken(seen.differences) if pin and seen.differences is not None else None,
+        vectors=tuple(_readings(expect, reference, seen)),
+        golden_cosine=seen.cosine,
+        distinct=bool(reference.others) and held(expect, reference.others),
+    )
 
 
 def _readings(expect: Expectation, reference: Reference, seen: Seen) -> Iterator[VectorReading]:

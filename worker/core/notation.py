@@ -11,11 +11,14 @@ import json
 import re
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NoReturn
 
 from worker.core.shape import LEAVES, Shape, array, map_of, object_of, union
 
+#: Larger shapes are written anew each time: 4,096 of them would be hundreds of megabytes.
+_SMALL_NODES = 24
 #: What is written may be nested so deep; far deeper than what is inferred.
 MAX_NESTING = 64
 
@@ -31,6 +34,11 @@ def text(shape: Shape, *, widened: bool = False) -> str:
     return _written(shape, widened, None)
 
 
+def text_and_digest(shape: Shape) -> tuple[str, str]:
+    """Both, remembered for small shapes: what answers in one shape today most likely does so tomorrow."""
+    return _remembered(shape) if shape.size <= _SMALL_NODES else (text(shape), digest(shape))
+
+
 def pretty(shape: Shape) -> str:
     """A key a line, so that a diff shows which one has changed."""
     return _written(shape, False, 0)
@@ -39,6 +47,11 @@ def pretty(shape: Shape) -> str:
 def digest(shape: Shape) -> str:
     """Eight hexadecimal digits, the same for the same shape. An integer counts as a number: 1 and 1.0 are one shape."""
     return blake2b(text(shape, widened=True).encode(errors="surrogatepass"), digest_size=4).hexdigest()
+
+
+@lru_cache(maxsize=4096)
+def _remembered(shape: Shape) -> tuple[str, str]:
+    return text(shape), digest(shape)
 
 
 def _written(shape: Shape, widened: bool, indent: int | None) -> str:

@@ -5,10 +5,10 @@ keys that came and went are optional, lengths that varied are ranges.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from heapq import nsmallest
-from typing import Any
+from typing import Any, NamedTuple
 
 from worker.core.vector import Glance
 
@@ -38,8 +38,7 @@ _FAMILIES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(NamedTuple):
     """A node of the tree.
 
     `kind` is null, bool, integer, number, string, array, object, map (an object of too many keys), mixed (one of
@@ -53,7 +52,7 @@ class Shape:
     most: int | None = 0
     parts: tuple[tuple[str, "Shape"], ...] = ()
     optional: frozenset[str] = frozenset()
-    size: int = field(default=1, compare=False, repr=False)
+    size: int = 1
 
     @property
     def family(self) -> int:
@@ -90,8 +89,17 @@ def _infer(value: Any, depth: int, glance: Glance) -> Shape:
     if isinstance(value, dict):
         return _infer_object(value, depth, glance)
     if isinstance(value, list):
-        return _capped(array(_infer_elements(value, depth, glance) if value else None, len(value), len(value)))
+        return _array_of(_infer_elements(value, depth, glance) if value else None, len(value))
     return ANY
+
+
+def _array_of(element: Shape | None, size: int) -> Shape:
+    return _vector(size) if element is _NUMBER else _capped(array(element, size, size))
+
+
+@lru_cache(maxsize=1024)
+def _vector(size: int) -> Shape:
+    return array(_NUMBER, size, size)
 
 
 def _infer_object(value: dict[str, Any], depth: int, glance: Glance) -> Shape:

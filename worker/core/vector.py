@@ -204,6 +204,8 @@ def _finite(row: list[Any]) -> bool:
 def first_nonfinite(value: Any, glance: Glance | None = None) -> tuple[float, str] | None:
     """The first NaN or infinity and its dotted path; None when there is none."""
     glance = glance or Glance()
+    if isinstance(value, dict) and all(_plain(item, glance) for item in value.values()):
+        return None
     trail = [_children([value], glance)]
     steps: list[str | int] = []  # the way to what trail[-1] goes through; the path is put together only when needed
     while trail:
@@ -225,6 +227,14 @@ def _children(value: dict[str, Any] | list[Any], glance: Glance) -> Iterator[tup
         return iter(value.items())
     # A quick no for a list of numbers (1.5 µs for 384); anything else is looked at one by one.
     return iter(()) if math.isfinite(glance.norm(value)) else iter(enumerate(value))
+
+
+def _plain(value: Any, glance: Glance) -> bool:
+    """A quick yes for what replies are made of, as a rule."""
+    kind = type(value)
+    if kind is list:
+        return math.isfinite(glance.norm(value))
+    return kind is str or value is None or kind is bool or (kind is float and math.isfinite(value))
 
 
 def _path(steps: list[str | int]) -> str:
