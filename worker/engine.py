@@ -44,9 +44,8 @@ class Engine:
         self._running = Running()
         self._backlog = Backlog(world.throttled)
         self._alarm = Alarm(world.clock)
-        self._inbox: asyncio.Queue[tuple[Probe, Permit]] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
-        self._idle = 0
+        self._idle: list[asyncio.Future[tuple[Probe, Permit]]] = []  # of workers, each waiting for its next call
         self._picked: Probe | None = None  # waits for the hard cap
         self._held: tuple[Limit, float] | None = None
         self._endless = False
@@ -187,14 +186,13 @@ class Engine:
             probe.lateness_s = now - probe.due_at
         permit = self.terms.limits.take(target.key.namespace, now)
         if self._idle:
-            self._idle -= 1
+            self._idle.pop().set_result((probe, permit))
         else:
-            self._workers.append(tasks.create_task(self._work(), name=f"worker {len(self._workers)}"))
-        self._inbox.put_nowait((probe, permit))
+            self._workers.append(tasks.create_task(self._work(probe, permit), name=f"worker {len(self._workers)}"))
 
-    async def _work(self) -> None:
+    async def _work(self, probe: Probe, permit: Permit) -> None:
+        loop = asyncio.get_running_loop()
         while True:
-            probe, permit = await self._inbox.get()
             late_s = self._clock.now() - permit.sent.at
             try:
                 late_s += await self._perform(probe)
@@ -203,7 +201,9 @@ class Engine:
                 self.terms.limits.release(permit, now, late_s)
                 self._backlog.free(permit.namespace, now)
                 self._alarm.ring()
-            self._idle += 1
+            turn: asyncio.Future[tuple[Probe, Permit]] = loop.create_future()
+            self._idle.append(turn)
+            probe, permit = await turn
 
     # What comes back ------------------------------------------------------------------------------------------------
 

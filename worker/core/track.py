@@ -1,7 +1,6 @@
 """Track: what is remembered of a target from probe to probe, and how a result moves it on."""
 
 from bisect import bisect_left
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from worker.core.exchange import Exchange, Malformed, Phases, Reply
@@ -75,6 +74,9 @@ class Changes(NamedTuple):
     inference_name: tuple[str, str] | None = None
 
 
+_UNCHANGED = Changes()
+
+
 class Recorded(NamedTuple):
     """What every sink is fed."""
 
@@ -85,7 +87,7 @@ class Recorded(NamedTuple):
 
 def advance(track: Track, result: Result) -> tuple[Track, Changes]:
     """The track after this result, and what changed. A skipped probe moves only the outcome and the unknowns."""
-    outcome = result.outcome
+    outcome, exchange = result.outcome, result.exchange
     unknown = outcome.verdict is Verdict.UNKNOWN
     moved: dict[str, Any] = {
         "outcome": outcome,
@@ -95,39 +97,46 @@ def advance(track: Track, result: Result) -> tuple[Track, Changes]:
     if result.skipped is None:
         moved["probes"] = track.probes + 1
         moved["unknowns"] = track.unknowns + unknown
-    changes = Changes()
-    if result.exchange is not None:
-        moved |= _last_call(result.exchange)
-        moved |= _verdict(track, result, result.exchange)
-        shown, changes = _reply(track, result)
-        moved |= shown
+    changes = _UNCHANGED
+    if exchange is not None:
+        _move_call(moved, track, outcome, exchange)
+        _move_verdict(moved, track, result, exchange)
+        changes = _move_reply(moved, track, result)
     return track._replace(**moved), changes
 
 
-def _last_call(exchange: Exchange) -> Mapping[str, Any]:
-    moved: dict[str, Any] = {
-        "last_probe_at": exchange.started_at,
-        "http_status": exchange.http_status,
-        "response_bytes": exchange.response_bytes,
-    }
+def _move_call(moved: dict[str, Any], track: Track, outcome: Outcome, exchange: Exchange) -> None:
+    moved["last_probe_at"] = exchange.started_at
+    moved["http_status"] = exchange.http_status
+    moved["response_bytes"] = exchange.response_bytes
     if exchange.lost_s > 0:  # nothing that a stall touched enters a latency metric
-        return moved
-    moved["duration_s"] = exchange.duration_s
+        return
+    duration_s = moved["duration_s"] = exchange.duration_s
     moved["phases"] = exchange.phases
-    return moved
+    # The histogram takes 2xx replies, and time-outs at the time given.
+    if outcome is Outcome.TIMEOUT:
+        observed_s: float | None = exchange.timeout_s
+    elif isinstance(exchange.answer, Reply | Malformed) and 200 <= (exchange.http_status or 0) < 300:
+        observed_s = duration_s
+    else:
+        return
+    if observed_s is not None:
+        buckets = list(track.buckets)
+        buckets[bisect_left(BUCKETS_S, observed_s)] += 1
+        moved["buckets"] = tuple(buckets)
+        moved["duration_sum_s"] = track.duration_sum_s + observed_s
 
 
-def _verdict(track: Track, result: Result, exchange: Exchange) -> Mapping[str, Any]:
+def _move_verdict(moved: dict[str, Any], track: Track, result: Result, exchange: Exchange) -> None:
     outcome = result.outcome
-    moved: dict[str, Any] = _observed(track, outcome, exchange)
-    conclusive = outcome.verdict is not Verdict.UNKNOWN
+    verdict = outcome.verdict
     if result.judgement.says_warming:
         moved["warming_since"] = track.warming_since or exchange.ended_at
-    elif conclusive:
+    elif verdict is not Verdict.UNKNOWN:
         moved["warming_since"] = None
-    if not conclusive:
-        return moved
-    up = outcome.verdict is Verdict.UP
+    if verdict is Verdict.UNKNOWN:
+        return
+    up = verdict is Verdict.UP
     moved["success"] = up
     moved["last_conclusive_at"] = exchange.ended_at
     moved["failure"] = None if up else outcome
@@ -135,53 +144,33 @@ def _verdict(track: Track, result: Result, exchange: Exchange) -> Mapping[str, A
     moved["failures"] = track.failures + (not up)
     if up:
         moved["last_success_at"] = exchange.ended_at
-    return moved
 
 
-def _observed(track: Track, outcome: Outcome, exchange: Exchange) -> dict[str, Any]:
-    """The histogram takes 2xx replies, and time-outs at the time given."""
-    if exchange.lost_s > 0:
-        return {}
-    if outcome is Outcome.TIMEOUT:
-        duration_s: float | None = exchange.timeout_s
-    elif isinstance(exchange.answer, Reply | Malformed) and 200 <= (exchange.http_status or 0) < 300:
-        duration_s = exchange.duration_s
-    else:
-        return {}
-    if duration_s is None:
-        return {}
-    buckets = list(track.buckets)
-    buckets[bisect_left(BUCKETS_S, duration_s)] += 1
-    return {"buckets": tuple(buckets), "duration_sum_s": track.duration_sum_s + duration_s}
-
-
-def _reply(track: Track, result: Result) -> tuple[Mapping[str, Any], Changes]:
-    judgement = result.judgement
+def _move_reply(moved: dict[str, Any], track: Track, result: Result) -> Changes:
+    judgement, shape_hash = result.judgement, result.judgement.shape_hash
     recovered = track.success is False and result.outcome.verdict is Verdict.UP
     if judgement.inference_name is None:
-        return {}, Changes(recovered=recovered)
+        return Changes(recovered=True) if recovered else _UNCHANGED
     renamed = _pair(track.inference_name, judgement.inference_name)
-    named = {"inference_name": judgement.inference_name}
-    if judgement.shape_hash is None or result.outcome is Outcome.PLUGIN_ERROR:  # an error's null is no shape
-        return named, Changes(recovered=recovered, inference_name=renamed)
-    pin = result.target.pin
-    changed = _pair(track.shape_hash or (pin.hash if pin else None), judgement.shape_hash)
-    moved: dict[str, Any] = {
-        **named,
-        "response_type": judgement.response_type,
-        "response_keys": None if judgement.response_keys is None else len(judgement.response_keys),
-        "vectors": judgement.vectors,
-        "shape_hash": judgement.shape_hash,
-        "shape_match": judgement.shape_match,
-        "shape_changes": track.shape_changes + (changed is not None),
-        "golden_cosine": judgement.golden_cosine,
-    }
-    fits = judgement.shape_diff == ()  # the pinned shape is always told apart
-    if judgement.shape_hash not in track.shapes_seen and (fits or len(track.shapes_seen) < MOST_SHAPES):
-        moved["shapes_seen"] = (*track.shapes_seen, judgement.shape_hash)
-    if judgement.distinct and result.exchange:
-        moved["distinct_at"] = result.exchange.ended_at
-    return moved, Changes(recovered=recovered, shape=changed, inference_name=renamed)
+    changed = None
+    moved["inference_name"] = judgement.inference_name
+    if shape_hash is not None and result.outcome is not Outcome.PLUGIN_ERROR:  # an error's null is no shape
+        changed = _pair(track.shape_hash or (result.target.pin.hash if result.target.pin else None), shape_hash)
+        moved["response_type"] = judgement.response_type
+        moved["response_keys"] = None if judgement.response_keys is None else len(judgement.response_keys)
+        moved["vectors"] = judgement.vectors
+        moved["shape_hash"] = shape_hash
+        moved["shape_match"] = judgement.shape_match
+        moved["shape_changes"] = track.shape_changes + (changed is not None)
+        moved["golden_cosine"] = judgement.golden_cosine
+        fits = judgement.shape_diff == ()  # the pinned shape is always told apart
+        if shape_hash not in track.shapes_seen and (fits or len(track.shapes_seen) < MOST_SHAPES):
+            moved["shapes_seen"] = (*track.shapes_seen, shape_hash)
+        if judgement.distinct and result.exchange:
+            moved["distinct_at"] = result.exchange.ended_at
+    if not recovered and renamed is None and changed is None:
+        return _UNCHANGED
+    return Changes(recovered=recovered, shape=changed, inference_name=renamed)
 
 
 def _pair(before: str | None, after: str | None) -> tuple[str, str] | None:
