@@ -8,7 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 from worker.clock import Clock, SystemClock
 from worker.connection import Connection
@@ -37,23 +37,27 @@ class Launch:
     run_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
+T = TypeVar("T")
+
+
 class FanOut:
     """Every sink behind one face; one that fails silences no other."""
 
     def __init__(self, sinks: Mapping[str, Recorder], failed: Callable[[str, Exception], None]) -> None:
-        self._sinks = dict(sinks)
+        self._record = [(name, sink.record) for name, sink in sinks.items()]
+        self._forget = [(name, sink.forget) for name, sink in sinks.items()]
         self._failed = failed
 
     def record(self, recorded: Recorded) -> None:
-        self._each(lambda sink: sink.record(recorded))
+        self._each(self._record, recorded)
 
     def forget(self, key: TargetKey) -> None:
-        self._each(lambda sink: sink.forget(key))
+        self._each(self._forget, key)
 
-    def _each(self, do: Callable[[Recorder], None]) -> None:
-        for name, sink in self._sinks.items():
+    def _each(self, steps: Sequence[tuple[str, Callable[[T], None]]], given: T) -> None:
+        for name, step in steps:
             try:
-                do(sink)
+                step(given)
             except Exception as error:  # a sink's bug costs that sink's record and nothing else
                 self._failed(name, error)
 

@@ -1,5 +1,6 @@
 """The reports: keys and their order, what JSON and XML can't say, and files written whole."""
 
+import gc
 import json
 import math
 import os
@@ -7,6 +8,7 @@ import stat
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
@@ -27,15 +29,16 @@ from tests.sinks.given import (
     target,
     timed_out,
 )
+from worker.core.exchange import Phases
 from worker.core.result import SkipReason
 from worker.core.summary import summarise
-from worker.core.track import Recorded, Track
+from worker.core.track import Recorded
 from worker.core.vector import VectorReading
 from worker.sinks import textfile
 from worker.sinks.junit import junit
 from worker.sinks.markdown import cell, markdown
 from worker.sinks.reports import RunInfo, json_chunks
-from worker.sinks.rows import Row, row
+from worker.sinks.rows import row
 
 RUN = RunInfo(run_id="run-1", started_at=T0, finished_at=T0 + 1.25, complete=True)
 
@@ -146,13 +149,11 @@ def test_a_batch_without_a_target_is_a_valid_report() -> None:
 
 
 def test_what_json_cannot_say_is_null() -> None:
-    one = last(probed(target(), exchange(), track=Track()))
-    ill = row(one).as_dict() | {}
-    changed = Row(**{name: getattr(row(one), name) for name in Row.__slots__} | {"duration_s": math.nan})
-    assert (ill["duration_s"], changed.as_dict()["duration_s"]) == (0.042, None)
-    vectors = (VectorReading(path="v", dimensions=1, norm=math.inf),)
-    endless = Row(**{name: getattr(row(one), name) for name in Row.__slots__} | {"vectors": vectors})
-    assert endless.as_dict()["vectors"] == [{"path": "v", "dimensions": 1, "norm": None}]
+    of = row(last(probed(target(), exchange())))
+    assert of.as_dict()["duration_s"] == 0.042
+    assert of._replace(phases=Phases(send=math.nan)).as_dict()["duration_s"] is None
+    endless = of.judgement._replace(vectors=(VectorReading(path="v", dimensions=1, norm=math.inf),))
+    assert of._replace(judgement=endless).as_dict()["vectors"] == [{"path": "v", "dimensions": 1, "norm": None}]
 
 
 def test_a_reply_of_many_keys_reports_a_hundred() -> None:
@@ -160,8 +161,38 @@ def test_a_reply_of_many_keys_reports_a_hundred() -> None:
     assert len(row(many).as_dict()["response_keys"]) == 100
 
 
-def test_no_secret_that_a_server_echoes_reaches_a_row() -> None:
-    call = exchange(reply({SECRET: 1}, inference_name=SECRET, error="y" * 490 + SECRET), request_id=SECRET)
+def held(of: object) -> Iterator[object]:
+    """Everything that this object keeps alive, down to the modules."""
+    seen: set[int] = set()
+    left = [of]
+    while left:
+        one = left.pop()
+        if id(one) not in seen and not isinstance(one, type | ModuleType | FunctionType):
+            seen.add(id(one))
+            yield one
+            left += gc.get_referents(one)
+
+
+@pytest.mark.parametrize("response_bytes", [1000, 10_000_000])
+def test_a_row_does_not_keep_its_reply_alive(response_bytes: int) -> None:
+    raw = {"embedding": [0.6, 0.8], "note": "only in the reply"}
+    kept = row(last(probed(target(), exchange(reply(raw), response_bytes=response_bytes, excerpt="its beginning"))))
+    assert not {"only in the reply", "its beginning"} & {one for one in held(kept) if isinstance(one, str)}
+
+
+def test_of_a_large_reply_a_row_keeps_no_more_than_it_shows() -> None:
+    raw = {f"{n}" + "k" * 10_000: n for n in range(1000)}
+    call = exchange(reply(raw, error="e" * 1_000_000), response_bytes=11_000_000)
+    of = row(last(probed(target(), call)), redact)
+    assert sum(len(one) for one in held(of) if isinstance(one, str)) < 200_000
+    small = row(last(probed(target(), exchange(reply(raw, error="e" * 1_000_000)))), redact)
+    assert of.as_dict() | {"response_bytes": 120} == small.as_dict()
+
+
+@pytest.mark.parametrize("response_bytes", [1000, 10_000_000])
+def test_no_secret_that_a_server_echoes_reaches_a_row(response_bytes: int) -> None:
+    echo = reply({SECRET: 1}, inference_name=SECRET, error="y" * 490 + SECRET)
+    call = exchange(echo, request_id=SECRET, response_bytes=response_bytes)
     assert SECRET[:10] not in json.dumps(row(last(probed(target(), call)), redact).as_dict())
 
 

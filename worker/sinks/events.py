@@ -1,7 +1,7 @@
 """Which log events a recorded result gives, and with which fields. Pure: how they are written is log.py's matter."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -51,8 +51,15 @@ class Narrator:
         self._outages.pop(key, None)
         self._varying.discard(key)
 
-    def tell(self, recorded: Recorded, least: int) -> Iterator[Event]:
+    def tell(self, recorded: Recorded, least: int) -> Iterable[Event]:
         """The events of one result at level `least` or above, in order; fields are built for those alone."""
+        result, _, changes = recorded
+        quiet = least > logging.DEBUG and not changes.recovered and changes.shape is None
+        if quiet and result.outcome.verdict is Verdict.UP and result.target.key not in self._outages:
+            return ()  # as nearly every result is
+        return self._tell(recorded, least)
+
+    def _tell(self, recorded: Recorded, least: int) -> Iterator[Event]:
         verdict = recorded.result.outcome.verdict
         outage = self._remember(recorded, verdict)
         shape = self._shape_change(recorded)

@@ -1,15 +1,14 @@
 """Row: what the reports keep of one result. A batch may have 200,000 of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from worker.core.difference import Difference
-from worker.core.exchange import PHASE_NAMES, Exchange, Phases
+from worker.core.exchange import Phase, Phases
 from worker.core.judge import Judgement
 from worker.core.outcome import Outcome
-from worker.core.target import TargetKey
+from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded
 from worker.core.vector import VectorReading
 from worker.sinks.text import Redact, finite, one_line, unchanged
@@ -21,40 +20,73 @@ TEXT_LENGTH = 500
 #: Longest shape, in characters.
 SHAPE_LENGTH = 4096
 
-_NO_PHASES = Phases()
+#: What a larger reply chose is cut at once: a row must not keep its texts and thousands of keys alive.
+SMALL_BYTES = 16_384
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One result without its reply. `started_at` is in Unix seconds; every text is one line and redacted."""
+class Row(NamedTuple):
+    """One result without its reply. `started_at` is in Unix seconds; every text is one line and redacted when it is
+    asked for: making a row is on every probe's path, and few of them are ever read."""
 
-    key: TargetKey
-    labels: Mapping[str, str]
-    outcome: Outcome
-    http_status: int | None
-    duration_s: float | None
-    phases: Phases
-    died_in: str | None
-    lost_s: float | None
+    target: Target
+    judgement: Judgement
+    redact: Redact
     attempts: int
-    started_at: float | None
-    inference_name: str | None
-    response_type: str | None
-    response_keys: tuple[str, ...] | None
-    response_bytes: int | None
-    shape: str | None
-    shape_hash: str | None
-    shape_diff: tuple[Difference, ...] | None
-    vectors: tuple[VectorReading, ...]
-    golden_cosine: float | None
-    expected: str | None
-    found: str | None
-    error: str | None
-    request_id: str | None
+    started_at: float | None = None
+    phases: Phases = Phases()
+    http_status: int | None = None
+    died_in: Phase | None = None
+    lost_s: float | None = None
+    response_bytes: int | None = None
+    raw_request_id: str | None = None
+
+    @property
+    def key(self) -> TargetKey:
+        return self.target.key
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        return self.target.labels
+
+    @property
+    def outcome(self) -> Outcome:
+        return self.judgement.outcome
+
+    @property
+    def duration_s(self) -> float | None:
+        return self.phases.duration_s
+
+    @property
+    def shape(self) -> str | None:
+        return one_line(self.judgement.shape, SHAPE_LENGTH, self.redact)
+
+    @property
+    def shape_diff(self) -> tuple[Difference, ...] | None:
+        return redacted(self.judgement.shape_diff, self.redact)
+
+    @property
+    def expected(self) -> str | None:
+        return self._text(self.judgement.expected)
+
+    @property
+    def found(self) -> str | None:
+        return self._text(self.judgement.found)
+
+    @property
+    def error(self) -> str | None:
+        return self._text(self.judgement.error)
+
+    @property
+    def request_id(self) -> str | None:
+        return self._text(self.raw_request_id)
+
+    def _text(self, value: str | None) -> str | None:
+        return one_line(value, TEXT_LENGTH, self.redact)
 
     def as_dict(self) -> dict[str, Any]:
         """The report's words in the report's order; JSON can say all of it."""
-        outcome = self.outcome
+        outcome, judgement, text = self.outcome, self.judgement, self._text
+        keys, differences = judgement.response_keys, self.shape_diff
         return {
             "namespace": self.key.namespace,
             "plugin": self.key.plugin,
@@ -64,20 +96,20 @@ class Row:
             "fault": outcome.fault.value,
             "http_status": self.http_status,
             "duration_s": finite(self.duration_s),
-            "phases": {name: finite(getattr(self.phases, name)) for name in PHASE_NAMES},
-            "died_in": self.died_in,
+            "phases": {name: finite(seconds) for name, seconds in self.phases.as_dict().items()},
+            "died_in": self.died_in and self.died_in.value,
             "lost_s": finite(self.lost_s),
             "attempts": self.attempts,
             "started_at": instant(self.started_at),
-            "inference_name": self.inference_name,
-            "response_type": self.response_type,
-            "response_keys": None if self.response_keys is None else list(self.response_keys),
+            "inference_name": text(judgement.inference_name),
+            "response_type": text(judgement.response_type),
+            "response_keys": None if keys is None else list(map(text, keys[:MOST_KEYS])),
             "response_bytes": self.response_bytes,
             "shape": self.shape,
-            "shape_hash": self.shape_hash,
-            "shape_diff": None if self.shape_diff is None else list(map(difference, self.shape_diff)),
-            "vectors": None if self.shape is None else [_vector(reading) for reading in self.vectors],
-            "golden_cosine": finite(self.golden_cosine),
+            "shape_hash": judgement.shape_hash,
+            "shape_diff": None if differences is None else list(map(difference, differences)),
+            "vectors": None if judgement.shape is None else list(map(_vector, judgement.vectors)),
+            "golden_cosine": finite(judgement.golden_cosine),
             "expected": self.expected,
             "found": self.found,
             "error": self.error,
@@ -88,48 +120,39 @@ class Row:
 def row(recorded: Recorded, redact: Redact = unchanged) -> Row:
     """What is kept of a result; the reply itself, which may be megabytes, is not."""
     result = recorded.result
-    target, exchange = result.target, result.exchange
+    judgement, exchange = result.judgement, result.exchange
+    if exchange is None:
+        return Row(result.target, judgement, redact, result.attempts)
+    if (exchange.response_bytes or 0) > SMALL_BYTES:
+        judgement = _cut(judgement, redact)
     return Row(
-        key=target.key,
-        labels=target.labels,
-        outcome=result.outcome,
-        attempts=result.attempts,
-        **_of_exchange(exchange, redact),
-        **_of_judgement(result.judgement, redact),
+        result.target,
+        judgement,
+        redact,
+        result.attempts,
+        exchange.started_at,
+        exchange.phases,
+        exchange.http_status,
+        exchange.died_in,
+        exchange.lost_s,
+        exchange.response_bytes,
+        exchange.request_id,
     )
 
 
-def _of_exchange(exchange: Exchange | None, redact: Redact) -> dict[str, Any]:
-    return {
-        "http_status": exchange and exchange.http_status,
-        "duration_s": exchange and exchange.duration_s,
-        "phases": exchange.phases if exchange else _NO_PHASES,
-        "died_in": exchange and exchange.died_in and exchange.died_in.value,
-        "lost_s": exchange and exchange.lost_s,
-        "started_at": exchange and exchange.started_at,
-        "response_bytes": exchange and exchange.response_bytes,
-        "request_id": one_line(exchange.request_id, TEXT_LENGTH, redact) if exchange else None,
-    }
-
-
-def _of_judgement(judgement: Judgement, redact: Redact) -> dict[str, Any]:
+def _cut(judgement: Judgement, redact: Redact) -> Judgement:
     def text(value: str | None) -> str | None:
         return one_line(value, TEXT_LENGTH, redact)
 
     keys = judgement.response_keys
-    return {
-        "inference_name": text(judgement.inference_name),
-        "response_type": text(judgement.response_type),
-        "response_keys": None if keys is None else tuple(text(key) or "" for key in keys[:MOST_KEYS]),
-        "shape": one_line(judgement.shape, SHAPE_LENGTH, redact),
-        "shape_hash": judgement.shape_hash,
-        "shape_diff": redacted(judgement.shape_diff, redact),
-        "vectors": judgement.vectors,
-        "golden_cosine": judgement.golden_cosine,
-        "expected": text(judgement.expected),
-        "found": text(judgement.found),
-        "error": text(judgement.error),
-    }
+    return judgement._replace(
+        expected=text(judgement.expected),
+        found=text(judgement.found),
+        error=text(judgement.error),
+        response_keys=None if keys is None else tuple(text(key) or "" for key in keys[:MOST_KEYS]),
+        shape=one_line(judgement.shape, SHAPE_LENGTH, redact),
+        shape_diff=redacted(judgement.shape_diff, redact),
+    )
 
 
 def redacted(found: Sequence[Difference] | None, redact: Redact) -> tuple[Difference, ...] | None:
