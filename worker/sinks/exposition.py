@@ -6,7 +6,9 @@ target; changed families are rendered in short slices, and a scrape streams fami
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import compress
+from operator import attrgetter, ne
 
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded, Track
@@ -17,7 +19,9 @@ PIECE_BYTES = 65_536
 #: So many targets' lines are joined at a time: about a piece of a plain family.
 _BATCH = 512
 
-_RENDERERS = tuple((index, family.read, family.write) for index, family in enumerate(FAMILIES))
+_READ = attrgetter(*(family.read for family in FAMILIES))
+_WRITE = tuple(enumerate(family.write for family in FAMILIES))
+_NOTHING = (None,) * len(FAMILIES)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,19 +34,16 @@ class _Page:
     target: Target
     track: Track
     labels: str
-    values: list[object] = field(default_factory=lambda: [None] * len(FAMILIES))
+    values: tuple[object, ...] = _NOTHING
     lines: tuple[bytes, ...] = (b"",) * len(FAMILIES)
 
     def refresh(self) -> None:
-        subject = Subject(self.target, self.track)
+        values, labels = _READ(Subject(self.target, self.track)), self.labels
         lines = list(self.lines)
-        values, labels = self.values, self.labels
-        for index, read, write in _RENDERERS:
-            value = read(subject)
-            if value != values[index]:
-                values[index] = value
-                lines[index] = b"" if value is None else write(labels, value).encode()
-        self.lines = tuple(lines)
+        for index, write in compress(_WRITE, map(ne, values, self.values)):
+            value = values[index]
+            lines[index] = b"" if value is None else write(labels, value)
+        self.values, self.lines = values, tuple(lines)
 
 
 class Exposition:
@@ -69,12 +70,15 @@ class Exposition:
         page = self._dirty[target.key] = self._pages[target.key]
         page.target = target
 
-    def record(self, recorded: Recorded) -> None:
+    def record(self, recorded: Recorded) -> bool:
+        """False for a target that was never added, or has left."""
         key = recorded.result.target.key
         page = self._pages.get(key)
-        if page is not None:
-            page.track = recorded.track
-            self._dirty[key] = page
+        if page is None:
+            return False
+        page.track = recorded.track
+        self._dirty[key] = page
+        return True
 
     def forget(self, key: TargetKey) -> None:
         self._pages.pop(key, None)

@@ -1,11 +1,13 @@
 """The metric families of a target: their names, help, where each value is read and how its lines are written.
 
-`read` gives None where a target has no sample; lines are written again only when what was read has changed.
+Lines are written again only when what was read has changed.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
@@ -27,24 +29,45 @@ _SPECIAL = {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN", "True": "1", "False": "
 
 
 class Subject(NamedTuple):
-    """What the families of one target are read from."""
+    """What the families of one target are read from: its fields, and what several of them say together."""
 
     target: Target
     track: Track
 
+    @property
+    def status(self) -> int | None:
+        track = self.track
+        return None if track.last_probe_at is None else track.http_status or 0
 
-Read = Callable[[Subject], Any]
-Write = Callable[[str, Any], str]
+    @property
+    def shape(self) -> tuple[str, str] | None:
+        track = self.track
+        shape = track.shape_label
+        if shape is None:
+            return None
+        kind = track.response_type or ""
+        return kind if kind in RESPONSE_TYPES else "other", shape
+
+    @property
+    def histogram(self) -> tuple[tuple[int, ...], float]:
+        track = self.track
+        return track.buckets, track.duration_sum_s
+
+
+Write = Callable[[str, Any], bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """One metric name. `write` takes the target's labels, already rendered, and what `read` gave."""
+    """One metric name. `read` is the path of a value in a Subject; where it is None the target has no sample.
+
+    `write` takes the target's labels, already rendered, and that value.
+    """
 
     name: str
     kind: Literal["gauge", "counter", "histogram"]
     help: str
-    read: Read
+    read: str
     write: Write
 
 
@@ -83,86 +106,82 @@ def info_labels(labels: Mapping[str, str]) -> str:
     return "".join(f',{name}="{escape(value)}"' for name, value in named.items())
 
 
-def _plain(name: str, field: str, text: str, kind: Literal["gauge", "counter"] = "gauge") -> Family:
-    """A family of one sample a target, whose value is a field of the target or its track."""
+def _plain(name: str, read: str, text: str, kind: Literal["gauge", "counter"] = "gauge") -> Family:
+    """A family of one sample a target, whose value is an integer or a finite float."""
+    opening = f"{name}{{"
 
-    def write(labels: str, value: Any) -> str:
-        return f"{name}{{{labels}}} {number(value)}\n"
+    def write(labels: str, value: float) -> bytes:
+        return f"{opening}{labels}}} {value!r}\n".encode()
 
-    return Family(name=name, kind=kind, help=text, read=attrgetter(field), write=write)
-
-
-def _counter(name: str, field: str, text: str) -> Family:
-    return _plain(name, field, text, "counter")
+    return Family(name=name, kind=kind, help=text, read=read, write=write)
 
 
-def _gauge(name: str, text: str, read: Read, write: Write) -> Family:
+def _counter(name: str, read: str, text: str) -> Family:
+    return _plain(name, read, text, "counter")
+
+
+def _gauge(name: str, text: str, read: str, write: Write) -> Family:
     return Family(name=name, kind="gauge", help=text, read=read, write=write)
 
 
-def _write_outcome(labels: str, outcome: Outcome) -> str:
-    return f'plugin_probe_outcome{{{labels},outcome="{outcome.value}"}} 1\n'
+def _flag(name: str, read: str, text: str) -> Family:
+    return _gauge(name, text, read, lambda labels, value: f"{name}{{{labels}}} {1 if value else 0}\n".encode())
 
 
-def _write_failure(labels: str, outcome: Outcome) -> str:
-    fault = outcome.fault.value
-    return f'plugin_probe_failure_info{{{labels},outcome="{outcome.value}",fault="{fault}"}} 1\n'
+def _write_outcome(labels: str, outcome: Outcome) -> bytes:
+    return f'plugin_probe_outcome{{{labels},outcome="{outcome}"}} 1\n'.encode()
 
 
-def _write_phases(labels: str, phases: Phases) -> str:
-    return "".join(
-        f'plugin_probe_phase_duration_seconds{{{labels},phase="{name}"}} {number(seconds)}\n'
-        for name in PHASE_NAMES
-        if (seconds := getattr(phases, name)) is not None
-    )
+def _write_failure(labels: str, outcome: Outcome) -> bytes:
+    return f'plugin_probe_failure_info{{{labels},outcome="{outcome}",fault="{outcome.fault}"}} 1\n'.encode()
 
 
-def _read_status(subject: Subject) -> int | None:
-    track = subject.track
-    return None if track.last_probe_at is None else track.http_status or 0
+_PHASES = tuple(f',phase="{name}"}} ' for name in PHASE_NAMES)
 
 
-def _write_info(labels: str, own: Mapping[str, str]) -> str:
-    return f"plugin_probe_target_info{{{labels}{info_labels(own)}}} 1\n"
+def _write_phases(labels: str, phases: Phases) -> bytes:
+    lines = [
+        f"plugin_probe_phase_duration_seconds{{{labels}{phase}{seconds!r}\n"
+        for phase, seconds in zip(_PHASES, phases, strict=True)
+        if seconds is not None
+    ]
+    return "".join(lines).encode()
 
 
-def _read_shape(subject: Subject) -> tuple[str, str] | None:
-    track = subject.track
-    shape = track.shape_label
-    if shape is None:
-        return None
-    known = track.response_type in RESPONSE_TYPES
-    return (track.response_type or "") if known else "other", shape
+def _write_info(labels: str, own: Mapping[str, str]) -> bytes:
+    return f"plugin_probe_target_info{{{labels}{info_labels(own) if own else ''}}} 1\n".encode()
 
 
-def _write_shape(labels: str, shown: tuple[str, str]) -> str:
+#: Paths and shapes are few, and escaping one takes longer than writing the rest of its line.
+_word = lru_cache(maxsize=4096)(escape)
+
+
+def _write_shape(labels: str, shown: tuple[str, str]) -> bytes:
     kind, shape = shown
-    return f'plugin_probe_response_shape_info{{{labels},response_type="{kind}",shape="{escape(shape)}"}} 1\n'
+    shape = _word(shape)
+    return f'plugin_probe_response_shape_info{{{labels},response_type="{kind}",shape="{shape}"}} 1\n'.encode()
 
 
 def _write_vectors(name: str, read: Callable[[VectorReading], float]) -> Write:
-    def write(labels: str, vectors: tuple[VectorReading, ...]) -> str:
-        unique = {reading.path: reading for reading in vectors}  # one path may be expected of twice
-        return "".join(
-            f'{name}{{{labels},path="{escape(path)}"}} {number(read(reading))}\n' for path, reading in unique.items()
-        )
+    def write(labels: str, vectors: tuple[VectorReading, ...]) -> bytes:
+        if len(vectors) > 1:  # one path may be expected of twice
+            vectors = tuple({reading.path: reading for reading in vectors}.values())
+        lines = [f'{name}{{{labels},path="{_word(one.path)}"}} {number(read(one))}\n' for one in vectors]
+        return "".join(lines).encode()
 
     return write
 
 
 def _write_buckets(name: str) -> Write:
     bounds = (*map(repr, BUCKETS_S), "+Inf")
-    template = "".join(f'{name}_bucket{{%s,le="{bound}"}} %d\n' for bound in bounds)
-    template += f"{name}_sum{{%s}} %s\n{name}_count{{%s}} %d\n"
+    template = "".join(f'{name}_bucket{{\1,le="{bound}"}} %r\n' for bound in bounds)
+    template += f"{name}_sum{{\1}} %r\n{name}_count{{\1}} %r\n"
 
-    def write(labels: str, value: tuple[tuple[int, ...], float]) -> str:
+    def write(labels: str, value: tuple[tuple[int, ...], float]) -> bytes:
         buckets, total_s = value
-        filled: list[Any] = []
-        count = 0
-        for bucket in buckets:
-            count += bucket
-            filled += (labels, count)
-        return template % (*filled, labels, number(total_s), labels, count)
+        counts = (*accumulate(buckets),)
+        text = template % (*counts, total_s, counts[-1])
+        return text.encode().replace(b"\1", labels.encode())  # faster than filling them in one by one
 
     return write
 
@@ -171,16 +190,16 @@ FAMILIES: tuple[Family, ...] = (
     _gauge(
         "plugin_probe_target_info",
         "A configured target and its labels; always 1.",
-        attrgetter("target.labels"),
+        "target.labels",
         _write_info,
     ),
     _plain("plugin_probe_interval_seconds", "target.interval_s", "How often the target is probed."),
-    _plain("plugin_probe_success", "track.success", "The last conclusive verdict: 1 up, 0 down."),
-    _gauge("plugin_probe_outcome", "The current outcome; always 1.", attrgetter("track.outcome"), _write_outcome),
+    _flag("plugin_probe_success", "track.success", "The last conclusive verdict: 1 up, 0 down."),
+    _gauge("plugin_probe_outcome", "The current outcome; always 1.", "track.outcome", _write_outcome),
     _gauge(
         "plugin_probe_failure_info",
         "The newest conclusive failure and who has to act, while the last conclusive verdict is down; always 1.",
-        attrgetter("track.failure"),
+        "track.failure",
         _write_failure,
     ),
     _plain(
@@ -219,15 +238,10 @@ FAMILIES: tuple[Family, ...] = (
     _gauge(
         "plugin_probe_phase_duration_seconds",
         "Phases of that call; those that did not happen are absent.",
-        attrgetter("track.phases"),
+        "track.phases",
         _write_phases,
     ),
-    _gauge(
-        "plugin_probe_http_status_code",
-        "HTTP status of the last call; 0 without a reply.",
-        _read_status,
-        lambda labels, value: f"plugin_probe_http_status_code{{{labels}}} {value}\n",
-    ),
+    _plain("plugin_probe_http_status_code", "status", "HTTP status of the last call; 0 without a reply."),
     _plain("plugin_probe_response_bytes", "track.response_bytes", "Size of the last reply's body once decoded."),
     _counter("plugin_probe_probes_total", "track.probes", "Results, skipped ones apart."),
     _counter("plugin_probe_failures_total", "track.failures", "Results whose verdict was down."),
@@ -239,13 +253,11 @@ FAMILIES: tuple[Family, ...] = (
         name="plugin_probe_duration_seconds",
         kind="histogram",
         help="Latency of 2xx replies, and of time-outs at the time given; nothing that a stall of the worker touched.",
-        read=attrgetter("track.buckets", "track.duration_sum_s"),
+        read="histogram",
         write=_write_buckets("plugin_probe_duration_seconds"),
     ),
-    _gauge(
-        "plugin_probe_response_shape_info", "Kind and shape of the last reply; always 1.", _read_shape, _write_shape
-    ),
-    _plain(
+    _gauge("plugin_probe_response_shape_info", "Kind and shape of the last reply; always 1.", "shape", _write_shape),
+    _flag(
         "plugin_probe_response_shape_match",
         "track.shape_match",
         "Whether the last reply fits the pinned shape: 1 yes, 0 no; absent where none is pinned.",
@@ -254,13 +266,13 @@ FAMILIES: tuple[Family, ...] = (
     _gauge(
         "plugin_probe_vector_dimensions",
         "Elements of the vector at a path that is configured or pinned.",
-        attrgetter("track.vectors"),
+        "track.vectors",
         _write_vectors("plugin_probe_vector_dimensions", attrgetter("dimensions")),
     ),
     _gauge(
         "plugin_probe_vector_norm",
         "Euclidean length of the vector at a path that is configured or pinned.",
-        attrgetter("track.vectors"),
+        "track.vectors",
         _write_vectors("plugin_probe_vector_norm", attrgetter("norm")),
     ),
     _plain("plugin_probe_golden_cosine", "track.golden_cosine", "Cosine of the last reply's vector to the golden one."),

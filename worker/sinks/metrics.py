@@ -41,11 +41,9 @@ class Metrics:
     def record(self, recorded: Recorded) -> None:
         """Marks the target and counts; nothing is rendered. Results of a target that has left are dropped."""
         result = recorded.result
-        key = result.target.key
-        if key not in self._exposition:
+        if not self._exposition.record(recorded):
             return
-        self._exposition.record(recorded)
-        self._tally.count(key.namespace, result.outcome)
+        self._tally.count(result.target.key.namespace, result.outcome)
         if result.skipped is not None:
             self.own.skipped.labels(result.skipped.value).inc()
         if result.lateness_s is not None:
