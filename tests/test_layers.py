@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("worker.core.notation",),
     ("worker.core.difference",),
     ("worker.core.pin",),
-    ("worker.core.target", "worker.core.limit"),
+    ("worker.core.target", "worker.core.limit", "worker.core.fit"),
     ("worker.core.distinct",),
     ("worker.core.rules",),
     ("worker.core.judge",),

@@ -10,10 +10,10 @@ from worker.config.units import (
     duration_text,
     parse_duration,
     rate,
-    rate_text,
     size_bytes,
     size_text,
 )
+from worker.core.fit import rate_text
 from worker.settings import Rate
 
 

@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from worker.config.units import duration_text, rate_text
-from worker.core.distinct import questions, spacing_s
+from worker.config.units import duration_text
+from worker.core.distinct import calls_per_s, questions
+from worker.core.fit import concurrency_remedy, rate_remedy, rate_text
 from worker.core.target import Target
 from worker.settings import Rate, Settings
 
@@ -46,18 +47,16 @@ def plan_warnings(settings: Settings, *, interval_s: float | None = None, deadli
 
 
 def _load(targets: Iterable[Target], interval_s: float | None) -> _Load:
-    count, calls, calls_per_s, busy, timeouts_s = 0, 0, 0.0, 0.0, 0.0
+    count, calls, total_per_s, busy, timeouts_s = 0, 0, 0.0, 0.0, 0.0
     for target in targets:
-        every_s = interval_s or target.interval_s
         besides = len(questions(target.expect))
-        besides_every_s = max(every_s, spacing_s(target.expect) if interval_s is None and besides else 0.0)
-        per_s = 1 / every_s + besides / besides_every_s
+        per_s = calls_per_s(target) if interval_s is None else (1 + besides) / interval_s
         count += 1
-        calls_per_s += per_s
+        total_per_s += per_s
         busy += target.timeout_s * per_s
         calls += 1 + besides
         timeouts_s += target.timeout_s * (1 + besides)
-    return _Load(targets=count, calls=calls, calls_per_s=calls_per_s, busy=busy, timeouts_s=timeouts_s)
+    return _Load(targets=count, calls=calls, calls_per_s=total_per_s, busy=busy, timeouts_s=timeouts_s)
 
 
 def _misfits(load: _Load, name: str, rate: Rate | None, concurrency: int | None) -> Iterator[str]:
@@ -66,14 +65,14 @@ def _misfits(load: _Load, name: str, rate: Rate | None, concurrency: int | None)
         needed, longer = rate_text(load.calls_per_s), load.calls_per_s / rate.per_second
         yield (
             f"{_targets(load.targets)} {_verb(load, 'ask')} for {needed}, but {name}.rate is {rate};"
-            f" {name}.rate: {needed} fits, or intervals {_factor(longer)} times as long"
+            f" {rate_remedy(f'{name}.rate', load.calls_per_s, longer)}"
         )
     if concurrency is not None and _exceeds(load.busy, concurrency):
         calls, longer = math.ceil(load.busy - 1e-9), load.busy / concurrency
         yield (
             f"if every call ran into its timeout, {_targets(load.targets)} would keep {calls} calls busy,"
-            f" but {name}.concurrency is {concurrency}; {name}.concurrency: {calls} fits,"
-            f" or intervals {_factor(longer)} times as long, or shorter timeouts"
+            f" but {name}.concurrency is {concurrency};"
+            f" {concurrency_remedy(f'{name}.concurrency', calls, longer)}"
         )
 
 
@@ -136,10 +135,6 @@ def _targets(count: int) -> str:
 
 def _verb(load: _Load, plural: str) -> str:
     return plural + "s" if load.targets == 1 else plural
-
-
-def _factor(factor: float) -> str:
-    return f"{math.ceil(factor * 10 - 1e-9) / 10:g}"
 
 
 def _text(seconds: float) -> str:

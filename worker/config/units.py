@@ -137,10 +137,3 @@ def _whole_rate_hint(number: float, unit: str) -> str:
         if count >= 1 and count == int(count):
             return f"; write {int(count)}/{longer}"
     return "; write it over a longer window, like 30/m or 10/h"
-
-
-def rate_text(per_second: float) -> str:
-    """The least rate that can be written which allows that many calls a second."""
-    unit = "s" if per_second >= 1 else "m" if per_second * 60 >= 1 else "h"
-    # Without the small allowance 0.1 + 0.2 would ask for one call more than 0.3 does.
-    return f"{max(1, math.ceil(per_second * _SECONDS_PER_UNIT[unit] - 1e-9))}/{unit}"

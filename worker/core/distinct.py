@@ -9,7 +9,7 @@ from typing import Any
 from worker.core import vector
 from worker.core.finding import Finding, finding
 from worker.core.outcome import Outcome, Verdict
-from worker.core.target import Expectation, VectorExpectation
+from worker.core.target import Expectation, Target, VectorExpectation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,12 @@ def questions(expect: Expectation) -> tuple[Mapping[str, Any], ...]:
 def spacing_s(expect: Expectation) -> float:
     """How often they are asked, all together; infinity where there are none."""
     return min((item.distinct.every_s for item in expect.vectors if item.distinct), default=math.inf)
+
+
+def calls_per_s(target: Target) -> float:
+    """The calls that a target asks for in a second, those to distinct inputs included."""
+    besides = len(questions(target.expect))
+    return 1 / target.interval_s + (besides / max(target.interval_s, spacing_s(target.expect)) if besides else 0.0)
 
 
 def is_due(expect: Expectation, last_at: float | None, now: float, interval_s: float) -> bool:
