@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("worker.core.judge",),
     ("worker.core.attempt", "worker.core.result"),
     ("worker.core.track",),
-    ("worker.core.schedule", "worker.core.summary"),
+    ("worker.core.schedule", "worker.core.summary", "worker.core.overload"),
     ("worker.core.exits",),
     ("worker.version", "worker.stamp"),
     ("worker.settings",),

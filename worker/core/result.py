@@ -11,11 +11,16 @@ from worker.core.target import Target
 
 
 class SkipReason(StrEnum):
-    """Why a target that was due was not probed."""
+    """Why a target that was due was not probed.
+
+    Its last probe is under way: in flight, or waiting to be asked again or for a pause to end (`overrun`: the plugin is
+    slow or unwell), or still waiting for its turn under the limits (`overload`: the worker is asked for too much).
+    """
 
     DEADLINE = "deadline"
     SHUTDOWN = "shutdown"
     OVERRUN = "overrun"
+    OVERLOAD = "overload"
 
 
 class Result(NamedTuple):
@@ -45,6 +50,7 @@ def skip(target: Target, reason: SkipReason, *, attempts: int = 0) -> Result:
         SkipReason.DEADLINE: "the batch's deadline came first",
         SkipReason.SHUTDOWN: "the worker was stopped first",
         SkipReason.OVERRUN: "still running from the last cycle",
+        SkipReason.OVERLOAD: "still waiting for its turn under the limits since the last cycle",
     }[reason]
     if attempts:
         told += "; the call was cut off"
