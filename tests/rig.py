@@ -64,6 +64,7 @@ class Rig:
         self.held_s: Counter[Limit] = Counter()
         self.key = 0
         self.new_key = False  # a new one lies ready
+        self.cpu_share = 0.0  # of the time
         self.engine = Engine(
             World(
                 call=lambda target, fresh: wrap(self.plugins(target, fresh)),
@@ -72,6 +73,7 @@ class Rig:
                 recorder=self.recorder,
                 event=self.events,
                 throttled=self._throttled,
+                cpu_s=lambda: self.clock.now() * self.cpu_share,
             ),
             replace(make_terms(**terms), hard_cap=hard_cap),
         )

@@ -33,6 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("worker.backlog", "worker.agenda", "worker.running"),
     ("worker.stall",),
     ("worker.world",),
+    ("worker.strain",),
     ("worker.engine",),
     ("worker.config", "worker.mixpeek", "worker.sinks", "worker.sandbox"),
     ("worker.web", "worker.connection"),

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import signal
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -89,6 +90,7 @@ class Worker:
             event=log.event,
             throttled=self._throttled,
             begun=begun,
+            cpu_s=time.thread_time,
         )
         self.engine = Engine(self._world, terms(settings))
         metrics.own.inflight.set_function(lambda: self.engine.inflight)

@@ -3,7 +3,7 @@
 import heapq
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from worker.core.limit import Limit
@@ -34,6 +34,7 @@ class Backlog:
 
     def push(self, probe: Probe, *, first: bool = False) -> None:
         """`first`: ahead of its namespace's others, for one that is asked again."""
+        probe.waiting = True
         namespace = probe.target.key.namespace
         queue = self._queues.get(namespace)
         if queue is None:
@@ -85,6 +86,26 @@ class Backlog:
         while self._held and not self._is_held(*self._held[0]):
             heapq.heappop(self._held)
         return self._held[0][0] if self._held else math.inf
+
+    def survey(self, now: float) -> Iterator[tuple[Probe, Limit | None]]:
+        """Of each namespace the probe that is next, and what holds it, if anything is known to. What it was held for so
+        far is told: a namespace's limit may hold it for an hour.
+        """
+        for queue in self._queues.values():
+            held_by = queue.held_by
+            if held_by is not None:
+                self._throttled(held_by, now - queue.held_at)
+                queue.held_at = now
+            yield queue.probes[0], held_by if queue.held_until > now else None
+
+    def sift(self, wanted: Callable[[Probe], bool]) -> None:
+        """Throws out what is no longer wanted."""
+        for namespace, queue in list(self._queues.items()):
+            queue.probes = deque(filter(wanted, queue.probes))
+            if not queue.probes:
+                del self._queues[namespace]
+        self._turns = deque(namespace for namespace in self._turns if namespace in self._queues)
+        self._size = sum(len(queue.probes) for queue in self._queues.values())
 
     def drain(self) -> list[Probe]:
         """Takes everything out."""

@@ -12,7 +12,6 @@ from worker.clock import Alarm
 from worker.core.attempt import Again, next_attempt, throttle_wait_s
 from worker.core.exchange import Exchange
 from worker.core.judge import Judgement
-from worker.core.limit import Limit
 from worker.core.outcome import Outcome
 from worker.core.result import Result, SkipReason, fail, skip
 from worker.core.schedule import batch_order
@@ -21,6 +20,7 @@ from worker.core.track import Recorded, Track, advance
 from worker.limits import Permit
 from worker.probe import Probe
 from worker.running import Running, cancelled
+from worker.strain import Strain
 from worker.world import Terms, World
 
 #: The dispatcher looks round at least this often, so that its heartbeat shows that it lives.
@@ -43,11 +43,11 @@ class Engine:
         self.stopping: SkipReason | None = None
         self._running = Running()
         self._backlog = Backlog(world.throttled)
+        self._strain = Strain(world, self._backlog)
         self._alarm = Alarm(world.clock)
         self._workers: list[asyncio.Task[None]] = []
         self._idle: list[asyncio.Future[tuple[Probe, Permit]]] = []  # of workers, each waiting for its next call
         self._picked: Probe | None = None  # waits for the hard cap
-        self._held: tuple[Limit, float] | None = None
         self._endless = False
         self._deadline: float | None = None
         self._done = asyncio.Event()
@@ -99,8 +99,10 @@ class Engine:
         """The list after a reload: new targets are scheduled, those that left are forgotten, in flight or not."""
         before, self.targets = self.targets, {target.key: target for target in targets}
         self._share_limits()
+        self._strain.expect(targets)
         for key in before.keys() - self.targets.keys():
             self._forget(key)
+        self._backlog.sift(self._running.is_current)
         now = self._clock.now()
         for key, target in self.targets.items():
             if key not in before and self.tracks.setdefault(key, Track()).last_probe_at is None:
@@ -136,6 +138,7 @@ class Engine:
             self._promote(now)
             probe = self._picked = self._pick(now)
             if probe is None:
+                self._strain.look(self.terms.limits, now)
                 await self._alarm.wait(self._next_look(now))
             elif self._running.is_current(probe):
                 await self.terms.hard_cap()
@@ -144,12 +147,12 @@ class Engine:
 
     def _promote(self, now: float) -> None:
         """Moves what has come due to the backlog; a target still running from the last cycle is skipped."""
-        for probe in self.agenda.take_again(now):
+        for probe in filter(self._running.is_current, self.agenda.take_again(now)):
             self._backlog.push(probe, first=True)
         for key, due_at in self.agenda.take_due(now):
             target = self.targets[key]
             if key in self._running:
-                self._record(skip(target, SkipReason.OVERRUN))
+                self._record(skip(target, self._strain.skip(self._running[key], self.terms.limits, now)))
             else:
                 self._admit(Probe(target=target, due_at=due_at))
             # the first probe comes early: its first cycle is not to follow on its heels
@@ -165,9 +168,7 @@ class Engine:
 
     def _pick(self, now: float) -> Probe | None:
         hold = self.terms.limits.hold(now) if self._backlog else None
-        if self._held:
-            self._world.throttled(self._held[0], now - self._held[1])
-        self._held = (hold.limit, now) if hold else None
+        self._strain.hold(hold, now)
         return None if hold else self._backlog.pop(self.terms.limits, now)
 
     def _next_look(self, now: float) -> float:
@@ -182,8 +183,7 @@ class Engine:
         target = self.targets[probe.target.key]
         if not probe.besides:  # what is asked besides belongs to what was asked before
             probe.target = target
-        if probe.lateness_s is None:
-            probe.lateness_s = now - probe.due_at
+        self._strain.start(probe, now)
         permit = self.terms.limits.take(target.key.namespace, now)
         if self._idle:
             self._idle.pop().set_result((probe, permit))

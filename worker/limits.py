@@ -13,6 +13,9 @@ from asyncio_throttle.throttler import Throttler
 from worker.core.limit import Limit
 from worker.settings import LimitSettings, Rate
 
+#: So many calls make the mean of a namespace's durations.
+RECENT_CALLS = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Hold:
@@ -85,6 +88,10 @@ class Gate:
     def paused(self, now: float) -> bool:
         return not self._open and now < self.until
 
+    def closed_since(self, at: float) -> bool:
+        """Whether it has been closed at any time since then."""
+        return not self._open or self.until > at
+
     def free_at(self, now: float) -> float:
         if self._open:
             return now
@@ -102,13 +109,23 @@ class Gate:
 
 
 class NamespaceLimits:
-    """One namespace's window, calls in flight and pause."""
+    """One namespace's window, calls in flight and pause. `call_s` is the mean time for which a call was in flight, the
+    latest RECENT_CALLS counting most, once `ended` is not 0.
+    """
 
     def __init__(self, settings: LimitSettings) -> None:
         self.window = Window(settings.namespace_rate) if settings.namespace_rate else None
         self.concurrency = settings.namespace_concurrency or math.inf
         self.gate = Gate()
         self.inflight = 0
+        self.ended = 0
+        self.call_s = 0.0
+
+    def note(self, took_s: float) -> None:
+        """A call has ended."""
+        if self.ended < RECENT_CALLS:
+            self.ended += 1
+        self.call_s += (took_s - self.call_s) / self.ended
 
     def is_idle(self, now: float) -> bool:
         """Nothing in flight, paused or counted that a later call would have to respect."""
@@ -126,7 +143,7 @@ class Limits:
     """All limits of one worker."""
 
     def __init__(self, settings: LimitSettings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._window = Window(settings.rate)
         self._gate = Gate()
         self._namespaces: dict[str, NamespaceLimits] = {}
@@ -138,14 +155,14 @@ class Limits:
         """What holds every call back, if anything does."""
         return (
             _held(Limit.PAUSE, self._gate.free_at(now), now)
-            or (Hold(Limit.CONCURRENCY, math.inf) if self.inflight >= self._settings.concurrency else None)
+            or (Hold(Limit.CONCURRENCY, math.inf) if self.inflight >= self.settings.concurrency else None)
             or _held(Limit.RATE, self._window.free_at(now), now)
         )
 
     def namespace_hold(self, namespace: str, now: float) -> Hold | None:
         """What holds a namespace's calls back, if anything does."""
         limits = self._namespace(namespace)
-        if self.shared and limits.inflight >= max(self._settings.concurrency - 1, 1):
+        if self.shared and limits.inflight >= max(self.settings.concurrency - 1, 1):
             return Hold(Limit.CONCURRENCY, math.inf)
         return limits.hold(now)
 
@@ -165,9 +182,11 @@ class Limits:
         `late_s` is how long after `take` the request went out: a new connection takes its time, and what a server sees
         late counts late.
         """
+        limits = self._namespace(permit.namespace)
+        limits.note(now - permit.sent.at)
         permit.sent.at += late_s
         self.inflight -= 1
-        self._namespace(permit.namespace).inflight -= 1
+        limits.inflight -= 1
         for gate in permit.trials:
             gate.settle(now)
 
@@ -179,6 +198,16 @@ class Limits:
             self._gate.pause(until)
         return others
 
+    def paused_since(self, namespace: str | None, at: float) -> bool:
+        """Whether a 429 has held this namespace, or everything (always, for None), at any time since then."""
+        ours = self._namespaces.get(namespace) if namespace else None
+        return self._gate.closed_since(at) or (ours is not None and ours.gate.closed_since(at))
+
+    def call_s(self, namespace: str) -> float | None:
+        """The mean time for which a call of this namespace is in flight; None when that is not known yet."""
+        ours = self._namespaces.get(namespace)
+        return ours.call_s if ours and ours.ended else None
+
     def adopt(self, before: "Limits", now: float) -> None:
         """Takes over what is in flight, sent and paused from the limits before a reload, so that no cap is exceeded."""
         self.inflight = before.inflight
@@ -188,14 +217,14 @@ class Limits:
             if old.is_idle(now):
                 continue  # it may have left the list
             new = self._namespace(name)
-            new.inflight, new.gate = old.inflight, old.gate
+            new.inflight, new.gate, new.ended, new.call_s = old.inflight, old.gate, old.ended, old.call_s
             if old.window and new.window:
                 new.window.adopt(old.window)
 
     def _namespace(self, name: str) -> NamespaceLimits:
         found = self._namespaces.get(name)
         if found is None:
-            found = self._namespaces[name] = NamespaceLimits(self._settings)
+            found = self._namespaces[name] = NamespaceLimits(self.settings)
         return found
 
 

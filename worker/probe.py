@@ -27,6 +27,8 @@ class Probe:
     reference: Reference = field(default_factory=Reference)
     besides: tuple[Target, ...] = ()
     others: tuple[OtherReply, ...] = ()
+    #: It is due and waits for the limits.
+    waiting: bool = False
     #: The last call's connection was dead: the next one takes a new one.
     stale: bool = False
 

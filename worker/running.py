@@ -21,6 +21,9 @@ class Running:
     def __len__(self) -> int:
         return len(self._probes)
 
+    def __getitem__(self, key: TargetKey) -> Probe:
+        return self._probes[key]
+
     def add(self, probe: Probe) -> None:
         self._probes[probe.target.key] = probe
         self.namespaces[probe.target.key.namespace] += 1

@@ -33,7 +33,7 @@ class World:
 
     `call` with True takes a new connection. `key_version` changes with the API key; asked with True it looks for a new
     one at once. `throttled` is told for how many seconds due calls were held back, and by which limit; `begun` when
-    everything is in place and the first call may go.
+    everything is in place and the first call may go. `cpu_s` are the seconds of CPU that the loop's thread has used.
     """
 
     call: Callable[[Target, bool], Awaitable[Exchange]]
@@ -43,6 +43,7 @@ class World:
     event: Event
     throttled: Callable[[Limit, float], None]
     begun: Callable[[], None] = lambda: None
+    cpu_s: Callable[[], float] = lambda: 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
