@@ -190,6 +190,42 @@ def test_draining_takes_everything_out_held_or_not() -> None:
     assert popped(backlog, limits, 9.0) == ["new"]
 
 
+def test_a_probe_that_is_pushed_waits() -> None:
+    waits = probe("a")
+    Backlog(Told()).push(waits)
+    assert waits.waiting
+
+
+def surveyed(backlog: Backlog, now: float) -> list[tuple[str, Limit | None]]:
+    return [(found.target.key.plugin, held_by) for found, held_by in backlog.survey(now)]
+
+
+def test_a_survey_shows_who_is_next_and_what_holds_it_and_tells_for_how_long_so_far() -> None:
+    told = Told()
+    backlog, limits = filled(told, a=2, b=1, c=2), make_limits(namespace_rate=Rate(count=1, period_s=60.0))
+    limits.take("a", 0.0)
+    assert popped(backlog, limits, 0.0) == ["b0", "c0"]
+    assert surveyed(backlog, 1.0) == [("a0", Limit.NAMESPACE_RATE), ("c1", Limit.NAMESPACE_RATE)]
+    assert told.held == [(Limit.NAMESPACE_RATE, 1.0)] * 2
+    assert surveyed(backlog, 61.2) == [("a0", None), ("c1", None)], "nobody has looked yet whether they are free"
+    assert popped(backlog, limits, 62.0) == ["a0", "c1"]
+    assert sum(seconds for _, seconds in told.held) == pytest.approx(2 * 62.0), "no second is told twice"
+
+
+def test_what_is_no_longer_wanted_is_thrown_out() -> None:
+    backlog, limits = filled(Told(), a=3, b=2, c=1), make_limits(namespace_concurrency=1)
+    limits.take("b", 0.0)
+    assert popped(backlog, limits, 0.0) == ["a0", "c0"]
+    backlog.sift(lambda found: found.target.key.plugin in ("a2", "b0"))
+    assert len(backlog) == 2
+    for name in "ab":
+        backlog.free(name, 1.0)
+    assert popped(backlog, make_limits(), 1.0) == ["a2", "b0"]
+    backlog.push(probe("c", "new"))
+    backlog.sift(lambda _: False)
+    assert (len(backlog), backlog.pop(limits, 2.0)) == (0, None)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_long_use_loses_nothing_and_leaves_nothing_behind(seed: int) -> None:
     chance = random.Random(seed)

@@ -407,6 +407,52 @@ def test_reloads_with_the_same_rate_or_a_lower_one_exceed_no_cap(counts: list[in
             assert bisect_right(sent, now) - bisect_right(sent, now - 1.0) <= count
 
 
+# What the limits know of calls -------------------------------------------------------------------------------------
+
+
+def test_how_long_calls_take_is_known_by_namespace_once_one_has_ended() -> None:
+    limits = make_limits(concurrency=200)
+    permit = limits.take("ns_a", 10.0)
+    assert limits.call_s("ns_a") is None
+    limits.release(permit, 13.0, late_s=1.0)
+    assert (limits.call_s("ns_a"), limits.call_s("ns_b")) == (3.0, None)
+    limits.release(limits.take("ns_a", 20.0), 21.0)
+    assert limits.call_s("ns_a") == 2.0
+
+
+def test_the_latest_calls_count_most() -> None:
+    limits = make_limits()
+    for number in range(400):
+        limits.release(limits.take("ns_a", 10.0 * number), 10.0 * number + (9.0 if number < 200 else 1.0))
+    assert limits.call_s("ns_a") == pytest.approx(1.0, abs=0.2)
+
+
+def test_a_reload_keeps_how_long_calls_take() -> None:
+    before, after = make_limits(), make_limits()
+    before.release(before.take("ns_a", 0.0), 3.0)
+    before.take("ns_a", 3.0)
+    after.adopt(before, now=4.0)
+    assert after.call_s("ns_a") == 3.0
+
+
+def test_a_pause_is_remembered_after_its_end() -> None:
+    limits = make_limits()
+    assert not limits.paused_since("ns_a", 0.0)
+    refused(limits, "ns_a", 1.0, 5.0)
+    assert limits.paused_since("ns_a", 4.0)
+    assert limits.paused_since("ns_a", 6.0), "a call is to go first"
+    limits.release(limits.take("ns_a", 6.0), 7.0)
+    assert [limits.paused_since("ns_a", at) for at in (4.9, 5.0, 7.0)] == [True, False, False]
+    assert not any(limits.paused_since(name, 0.0) for name in ("ns_b", None))
+
+
+def test_a_pause_of_everything_is_that_of_each() -> None:
+    limits = make_limits()
+    refused(limits, "ns_a", 0.0, 5.0)
+    refused(limits, "ns_b", 1.0, 9.0)
+    assert all(limits.paused_since(name, 8.0) for name in ("ns_a", "ns_c", None))
+
+
 # The last word --------------------------------------------------------------------------------------------------------
 
 

@@ -25,6 +25,12 @@ def test_what_ended_is_not_current_and_may_end_again() -> None:
     assert dict(running.namespaces) == {"ns_b": 1}
 
 
+def test_the_probe_that_counts_is_found_by_its_target() -> None:
+    running, first = Running(), probe()
+    running.add(first)
+    assert running[ONE.key] is first
+
+
 def test_a_probe_of_a_target_that_came_back_is_another_one() -> None:
     running, old, new = Running(), probe(), probe()
     running.add(old)

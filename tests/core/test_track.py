@@ -110,6 +110,12 @@ def test_every_call_counts_even_of_a_probe_that_was_cut_off() -> None:
         pytest.param(SkipReason.DEADLINE, 0, "the batch's deadline came first", id="deadline"),
         pytest.param(SkipReason.SHUTDOWN, 0, "the worker was stopped first", id="shutdown"),
         pytest.param(SkipReason.OVERRUN, 0, "still running from the last cycle", id="overrun"),
+        pytest.param(
+            SkipReason.OVERLOAD,
+            0,
+            "still waiting for its turn under the limits since the last cycle",
+            id="overload",
+        ),
         pytest.param(SkipReason.SHUTDOWN, 1, "the worker was stopped first; the call was cut off", id="cut off"),
     ],
 )

@@ -128,6 +128,12 @@ def test_a_result_that_proves_nothing_is_as_loud_as_somebody_can_act_on_it(call:
     assert line.get("reason") == ("deadline" if outcome == "skipped" else None)
 
 
+def test_skips_of_an_overloaded_worker_are_no_line_each() -> None:
+    skipped = last(probed(target(), SkipReason.OVERLOAD))
+    assert told(skipped, level="info") == []
+    assert [(line["event"], line["reason"]) for line in told(skipped)] == [("probe.unknown", "overload")]
+
+
 def test_a_change_of_shape_names_both_and_a_change_of_name_stands_beside_it() -> None:
     before, after = exchange(), exchange(reply({"vector": [1.0]}, inference_name="embed_v2"))
     run = probed(target(), before, after)

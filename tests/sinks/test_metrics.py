@@ -47,6 +47,7 @@ def test_series_of_known_labels_exist_from_the_first_exposition() -> None:
         "plugin_probe_inflight 0.0",
         'plugin_probe_throttle_seconds_total{limit="namespace_concurrency"} 0.0',
         'plugin_probe_skipped_total{reason="overrun"} 0.0',
+        'plugin_probe_skipped_total{reason="overload"} 0.0',
         'plugin_probe_sink_failures_total{sink="textfile"} 0.0',
         "plugin_probe_stalls_total 0.0",
         "plugin_probe_stale_connection_retries_total 0.0",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from worker.core.outcome import Fault, Outcome, Verdict
+from worker.core.result import SkipReason
 from worker.core.target import TargetKey
 from worker.core.track import VARYING, Recorded, Track
 from worker.sinks.rows import difference, redacted
@@ -99,6 +100,8 @@ def _headline(recorded: Recorded, verdict: Verdict) -> tuple[int, str]:
     outcome = recorded.result.outcome
     if verdict is Verdict.DOWN:
         return logging.WARNING, "probe.failed"
+    if recorded.result.skipped is SkipReason.OVERLOAD:  # worker.overloaded counts them: a line each is more load
+        return logging.DEBUG, "probe.unknown"
     if verdict is Verdict.UNKNOWN:
         warned = outcome.fault in _WARNED and outcome is not Outcome.SKIPPED
         return logging.WARNING if warned else logging.INFO, "probe.unknown"
