@@ -14,8 +14,10 @@ import yaml
 
 from worker.config.load import load
 from worker.core import notation
+from worker.core.limit import Limit
 from worker.core.notation import parse
 from worker.core.outcome import Fault, Outcome
+from worker.core.overload import Need, Overload, Seen, fields
 from worker.core.pin import SHORTEST_VECTOR
 from worker.core.shape import MAX_DEPTH, MAX_KEYS, MAX_NODES, MAX_SAMPLE, infer
 from worker.core.target import TargetKey
@@ -176,6 +178,23 @@ def test_the_examples_of_the_page_on_shapes_are_accepted(tmp_path: Path) -> None
     assert notation.text(settings.pins[TargetKey("ns_ab12cd34ef", "ner_1_0_0")].shape) == (
         "{entities: {score: number, text: string}[2..3], model?: string}"
     )
+
+
+def test_the_page_on_overload_shows_the_fields_that_are_logged() -> None:
+    text = (ROOT / "docs" / "overload.md").read_text(encoding="utf-8")
+    shown = json.loads(re.findall(r"```json\n(.*?)```", text, re.DOTALL)[0])
+    window = Seen(took_s=shown["window_s"], skipped=shown["skipped"])
+    found = Overload(
+        limit=Limit.RATE,
+        namespace=None,
+        waiting=shown["waiting"],
+        lateness_s=shown["lateness_s"],
+        window=window,
+    )
+    told = fields(found, Need(50.0, 5.0), {Limit.RATE: ("5/s", 5.0)})
+    given = {name: value for name, value in told.items() if value is not None}
+    assert shown == {"level": "warning", "event": "worker.overloaded", **given}
+    assert set(told) <= set(re.findall(r"`(\w+)`", text.split("| field | is |")[1].split("\n\n")[0]))
 
 
 def test_the_table_of_outcomes_is_the_closed_set() -> None:
