@@ -292,7 +292,7 @@ class Sizes:
             "due": len(engine.agenda._due),
             "again": len(engine.agenda._again),
             "running": len(engine._running),
-            "inbox": engine._inbox.qsize(),
+            "idle": len(engine._idle),
             "workers": len(engine._workers),
             "demands": len(engine._strain._demands),
         }
