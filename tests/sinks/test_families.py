@@ -1,6 +1,7 @@
 """Label values, names and numbers, and what two parsers make of every text."""
 
 import math
+import re
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,10 +10,12 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_plain
 
 from tests.sinks.given import INTERNAL_ERROR, T0, VECTOR, exchange, last, probed, recorded_runs, reply, target
+from worker.core.exchange import Phases
+from worker.core.outcome import Outcome
 from worker.core.target import Expectation, VectorExpectation
 from worker.core.track import Recorded, Track
 from worker.core.vector import VectorReading
-from worker.sinks.families import escape, info_labels, number
+from worker.sinks.families import FAMILIES, Family, escape, info_labels, number, reader, writer
 from worker.sinks.metrics import Metrics
 
 Sample = tuple[str, tuple[tuple[str, str], ...], float]
@@ -99,6 +102,38 @@ def test_an_infinite_norm_and_a_path_with_quotes_are_read_back() -> None:
     for read in parsed(metrics):
         norms = [sample for sample in read if sample[0] == "plugin_probe_vector_norm"]
         assert [(dict(labels)["path"], value) for _, labels, value in norms] == [('a"b', math.inf)]
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_every_line_of_a_family_bears_its_name(family: Family) -> None:
+    seen = whole_track()
+    (lines,) = writer([family])("the labels", target(labels={"team": "a"}), seen)
+    suffix = "(_bucket|_sum|_count)" if family.kind == "histogram" else ""
+    for line in lines.decode().splitlines():
+        assert re.match(rf"{family.name}{suffix}\{{the labels[,}}]", line)
+    assert lines
+
+
+def test_what_is_compared_is_all_that_lines_are_made_of() -> None:
+    track = Track(shape_hash="1a2b", shapes_seen=("1a2b",), response_type="dict")
+    steady = reader(FAMILIES)
+    assert steady(target(), track) == steady(target(), track._replace(inference_name="of no metric"))
+    assert steady(target(), track) != steady(target(), track._replace(response_type="list"))
+    assert steady(target(), track) != steady(target(labels={"team": "b"}), track)
+
+
+def whole_track() -> Track:
+    """Nothing is absent."""
+    return Track._make([1] * len(Track._fields))._replace(
+        outcome=Outcome.DRIFT,
+        failure=Outcome.DRIFT,
+        phases=Phases(*[0.5] * 6),
+        shape_hash="1a2b",
+        shapes_seen=("1a2b",),
+        response_type="dict",
+        vectors=(VectorReading("embedding", 2, 1.0),),
+        buckets=Track().buckets,
+    )
 
 
 def test_both_forms_say_the_same() -> None:

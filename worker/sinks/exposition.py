@@ -7,26 +7,28 @@ target; changed families are rendered in short slices, and a scrape streams fami
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import compress
-from operator import attrgetter, ne
+from typing import Any
 
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded, Track
-from worker.sinks.families import FAMILIES, Subject, head, target_labels
+from worker.sinks.families import FAMILIES, head, reader, target_labels, writer
 
 #: No piece of a stream is larger than this.
 PIECE_BYTES = 65_536
 #: So many targets' lines are joined at a time: about a piece of a plain family.
 _BATCH = 512
 
-_READ = attrgetter(*(family.read for family in FAMILIES))
-_WRITE = tuple(enumerate(family.write for family in FAMILIES))
-_NOTHING = (None,) * len(FAMILIES)
+_STEADY = [family for family in FAMILIES if not family.moves]
+_MOVING = [family for family in FAMILIES if family.moves]
+_read_steady, _write_steady, _write_moving = reader(_STEADY), writer(_STEADY), writer(_MOVING)
+
+#: Where the lines of a family are in a page.
+_PLACES = {family.name: place for place, family in enumerate([*_STEADY, *_MOVING])}
 
 
 @dataclass(slots=True, kw_only=True)
 class _Page:
-    """One target: by family, what was read last and the lines made of it.
+    """One target: the lines of its families, first the steady ones, which are made of what `read` is.
 
     `lines` is replaced, never changed, so that a stream under way keeps the lines that it began with.
     """
@@ -34,16 +36,14 @@ class _Page:
     target: Target
     track: Track
     labels: str
-    values: tuple[object, ...] = _NOTHING
-    lines: tuple[bytes, ...] = (b"",) * len(FAMILIES)
+    read: tuple[Any, ...] = ()
+    lines: tuple[bytes, ...] = ()
 
     def refresh(self) -> None:
-        values, labels = _READ(Subject(self.target, self.track)), self.labels
-        lines = list(self.lines)
-        for index, write in compress(_WRITE, map(ne, values, self.values)):
-            value = values[index]
-            lines[index] = b"" if value is None else write(labels, value)
-        self.values, self.lines = values, tuple(lines)
+        labels, target, track = self.labels, self.target, self.track
+        read = _read_steady(target, track)
+        steady = self.lines[: len(_STEADY)] if read == self.read else _write_steady(labels, target, track)
+        self.read, self.lines = read, steady + _write_moving(labels, target, track)
 
 
 class Exposition:
@@ -108,10 +108,11 @@ class Exposition:
 
 def _lines(pages: list[tuple[bytes, ...]], *, openmetrics: bool) -> Iterator[bytes]:
     """A family of which no target has a sample is left out, HELP and TYPE included."""
-    for index, family in enumerate(FAMILIES):
+    for family in FAMILIES:
         opening = head(family.name, family.kind, family.help, openmetrics=openmetrics)
+        place = _PLACES[family.name]
         for start in range(0, len(pages), _BATCH):
-            block = b"".join([lines[index] for lines in pages[start : start + _BATCH]])
+            block = b"".join([lines[place] for lines in pages[start : start + _BATCH]])
             if block:
                 yield opening + block
                 opening = b""
