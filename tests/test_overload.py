@@ -292,8 +292,8 @@ class Sizes:
             "due": len(engine.agenda._due),
             "again": len(engine.agenda._again),
             "running": len(engine._running),
-            "idle": len(engine._idle),
             "workers": len(engine._workers),
+            "idle": len(engine._idle),
             "demands": len(engine._strain._demands),
         }
         self.most |= Counter(sizes)
@@ -323,8 +323,9 @@ def test_nothing_grows_in_a_thousand_cycles_of_overload() -> None:
         return early, late
 
     early, late = virtually(main())
-    bounds = {"backlog": 60, "held": 6, "turns": 3, "due": 60, "again": 60, "running": 60, "inbox": 3, "workers": 3}
+    bounds = {"backlog": 60, "held": 6, "turns": 3, "due": 60, "again": 60, "running": 60, "workers": 3, "idle": 3}
     assert early.wrong == late.wrong == []
+    assert late.most.keys() >= bounds.keys() - {"idle"}, "it was looked at"
     for name, bound in bounds.items():
         assert early.most[name] <= bound, name
         assert late.most[name] <= bound, name
