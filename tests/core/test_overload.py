@@ -152,10 +152,38 @@ def test_what_is_told_is_what_went_on_since_it_was_last_told() -> None:
         pytest.param(
             CALM, waiting(held_by=Limit.CONCURRENCY), Limit.CONCURRENCY, None, id="calls kept free for others"
         ),
+        pytest.param(
+            Seen(took_s=1.0, cpu_s=0.95, skipped=1),
+            waiting(held_by=Limit.CONCURRENCY),
+            CPU,
+            None,
+            id="kept free, but busy",
+        ),
         pytest.param(CALM, waiting(), CPU, None, id="no limit at all"),
         pytest.param(Seen(took_s=1.0, rate_s=0.05, skipped=1), None, CPU, None, id="none that matters"),
         pytest.param(
             Seen(took_s=1.0, cpu_s=0.95, concurrency_s=0.9, skipped=1), None, CPU, None, id="calls wait for the CPU"
+        ),
+        pytest.param(
+            Seen(took_s=1.0, cpu_s=0.6, concurrency_s=0.9, skipped=51, probes=100),
+            None,
+            CPU,
+            None,
+            id="calls wait for a CPU that others use too",
+        ),
+        pytest.param(
+            Seen(took_s=1.0, cpu_s=0.6, concurrency_s=0.9, skipped=49, probes=100),
+            None,
+            Limit.CONCURRENCY,
+            None,
+            id="all that is due needs less than a CPU",
+        ),
+        pytest.param(
+            Seen(took_s=1.0, cpu_s=0.3, rate_s=0.9, skipped=50, probes=5),
+            None,
+            Limit.RATE,
+            None,
+            id="the rate comes first",
         ),
         pytest.param(SKIPS, waiting(held_by=Limit.PAUSE), Limit.RATE, None, id="a pause is told otherwise"),
     ],

@@ -25,6 +25,7 @@ _CPU_SHARE = 0.9  # of the time: there is no more to have of one core
 _HELD_SHARE = 0.1  # of the time: a limit that held for less is not what is in the way
 _HEADROOM = 1.1  # windows are 5 % wider than configured, and something is always asked again
 
+_OF_A_NAMESPACE = (Limit.NAMESPACE_RATE, Limit.NAMESPACE_CONCURRENCY)
 _KEYS = {
     Limit.RATE: "limits.rate",
     Limit.CONCURRENCY: "limits.concurrency",
@@ -120,6 +121,10 @@ class Seen:
         )
 
     @property
+    def cpu_share(self) -> float:
+        return self.cpu_s / self.took_s
+
+    @property
     def is_held(self) -> bool:
         return self.rate_s + self.concurrency_s >= _HELD_SHARE * self.took_s
 
@@ -187,10 +192,9 @@ def _is_sign(look: Look) -> bool:
 def _overload(window: Seen, look: Look) -> Overload:
     longest = look.longest
     limit = _in_the_way(window, longest and longest.held_by)
-    ours = limit in (Limit.NAMESPACE_RATE, Limit.NAMESPACE_CONCURRENCY)
     return Overload(
         limit=limit,
-        namespace=longest.namespace if longest and ours else None,
+        namespace=longest.namespace if longest and limit in _OF_A_NAMESPACE else None,
         waiting=look.waiting,
         lateness_s=max(window.lateness_s, longest.waited_s if longest else 0.0),
         window=window,
@@ -198,12 +202,19 @@ def _overload(window: Seen, look: Look) -> Overload:
 
 
 def _in_the_way(window: Seen, held_by: Limit | None) -> Limit | str:
-    if held_by in _KEYS:
+    if held_by in _OF_A_NAMESPACE:
         return held_by
-    # calls that wait for the CPU fill up the concurrency as well, and more of it would not help
-    if window.cpu_s >= _CPU_SHARE * window.took_s or not window.is_held:
+    if window.cpu_share >= _CPU_SHARE:
         return CPU
-    return Limit.RATE if window.rate_s >= window.concurrency_s else Limit.CONCURRENCY
+    if held_by is not Limit.CONCURRENCY:  # it waits for its turn, not for the calls kept free for other namespaces
+        if not window.is_held:
+            return CPU
+        if window.rate_s >= window.concurrency_s:
+            return Limit.RATE
+    # Calls that wait for the CPU fill up the concurrency as well, and more of it would not help: not where what was
+    # started used so much that all that was due would have used up a core.
+    due = (window.probes + window.skipped) / max(window.probes, 1)
+    return CPU if window.cpu_share * due >= _CPU_SHARE else Limit.CONCURRENCY
 
 
 def fields(found: Overload, need: Need, configured: Mapping[Limit, tuple[str | int, float]]) -> dict[str, Any]:
