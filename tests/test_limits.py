@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.core.limit import Limit
-from worker.limits import HardCap, Hold, Limits, Permit, Sent, Window, widened_s
+from worker.limits import HardCap, Hold, Limits, Permit, Window, widened_s
 from worker.settings import LimitSettings, Rate
 
 ROOMY = Rate(count=1000, period_s=1.0)
@@ -60,11 +60,11 @@ def test_windows_are_wider_than_configured(period_s: float, widened: float) -> N
 def test_a_window_is_free_until_it_is_full_and_again_when_the_first_leaves_it() -> None:
     window = Window(Rate(count=2, period_s=1.0))
     assert window.free_at(10.0) <= 10.0
-    window.take(Sent(10.0))
+    window.take(Permit("ns_a", 10.0))
     assert window.free_at(10.2) <= 10.2
-    window.take(Sent(10.2))
+    window.take(Permit("ns_a", 10.2))
     assert window.free_at(10.3) == 11.05
-    window.take(Sent(11.05))
+    window.take(Permit("ns_a", 11.05))
     assert window.free_at(11.06) == 11.25
 
 

@@ -16,13 +16,12 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The real thing. CLOCK_MONOTONIC, which asyncio's own loop uses as well."""
+    """The real thing: CLOCK_MONOTONIC, which asyncio's own loop uses as well. No function of ours is in between, since
+    every probe asks fifteen times.
+    """
 
-    def now(self) -> float:
-        return time.monotonic()
-
-    def wall(self) -> float:
-        return time.time()
+    now = staticmethod(time.monotonic)
+    wall = staticmethod(time.time)
 
 
 class Alarm:

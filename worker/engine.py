@@ -193,7 +193,7 @@ class Engine:
     async def _work(self, probe: Probe, permit: Permit) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            late_s = self._clock.now() - permit.sent.at
+            late_s = self._clock.now() - permit.at
             try:
                 late_s += await self._perform(probe)
             finally:
@@ -210,7 +210,7 @@ class Engine:
     async def _perform(self, probe: Probe) -> float:
         """One call; the seconds until it had a connection. The probe ends or is asked again; cancellation passes."""
         version = self._world.key_version(False)
-        probe.tries = probe.tries._replace(calls=probe.tries.calls + 1)
+        probe.calls += 1
         try:
             exchange = await self._world.call(probe.asked, probe.stale)
             self._settle(probe, exchange, version)
@@ -219,11 +219,11 @@ class Engine:
             if isinstance(error, asyncio.CancelledError) and cancelled():
                 if self.stopping:
                     heard = probe.result() if probe.besides else None
-                    self._finish(probe, heard or skip(probe.target, self.stopping, attempts=probe.tries.calls))
+                    self._finish(probe, heard or skip(probe.target, self.stopping, attempts=probe.calls))
                 raise
             # a bug of ours is an outcome, and the batch goes on
             self._world.event("worker.failed", level="error", exc_info=error, target=str(probe.target.key))
-            self._finish(probe, fail(probe.target, error, attempts=probe.tries.calls, lateness_s=probe.lateness_s))
+            self._finish(probe, fail(probe.target, error, attempts=probe.calls, lateness_s=probe.lateness_s))
             return 0.0
 
     def _settle(self, probe: Probe, exchange: Exchange, version: int) -> None:
@@ -260,7 +260,7 @@ class Engine:
 
     def _abandon(self, probe: Probe, reason: SkipReason) -> None:
         """It will not be called (again): what it last came to counts, if it was heard at all."""
-        self._finish(probe, probe.result() or skip(probe.target, reason, attempts=probe.tries.calls))
+        self._finish(probe, probe.result() or skip(probe.target, reason, attempts=probe.calls))
 
     def _finish(self, probe: Probe, result: Result) -> None:
         if not self._running.is_current(probe):

@@ -26,18 +26,13 @@ class Hold:
 
 
 @dataclass(slots=True, eq=False)
-class Sent:
-    """When a call was sent, in the logs of every window that counts it."""
-
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
 class Permit:
-    """The right to make one call, given back with `Limits.release`. `trials` are the pauses that it tries out."""
+    """The right to make one call, given back with `Limits.release`. Every window that counts the call keeps it, with
+    when the call was sent. `trials` are the pauses that it tries out.
+    """
 
     namespace: str
-    sent: Sent
+    at: float
     trials: tuple["Gate", ...] = ()
 
 
@@ -50,7 +45,7 @@ class Window:
     """A sliding log: at most `count` sends in any widened period."""
 
     def __init__(self, rate: Rate) -> None:
-        self._sent: deque[Sent] = deque(maxlen=rate.count)
+        self._sent: deque[Permit] = deque(maxlen=rate.count)
         self._count = rate.count
         self._period_s = widened_s(rate.period_s)
 
@@ -58,8 +53,8 @@ class Window:
         """When the next send may go; `now` or earlier when it may at once."""
         return now if len(self._sent) < self._count else self._sent[0].at + self._period_s
 
-    def take(self, sent: Sent) -> None:
-        self._sent.append(sent)
+    def take(self, permit: Permit) -> None:
+        self._sent.append(permit)
 
     def adopt(self, before: "Window") -> None:
         self._sent.extend(before._sent)
@@ -168,13 +163,15 @@ class Limits:
 
     def take(self, namespace: str, now: float) -> Permit:
         """Counts a call that is sent now; to be asked only when nothing holds it."""
-        limits, sent = self._namespace(namespace), Sent(now)
-        self._window.take(sent)
+        limits, permit = self._namespace(namespace), Permit(namespace, now)
+        self._window.take(permit)
         if limits.window:
-            limits.window.take(sent)
+            limits.window.take(permit)
         self.inflight += 1
         limits.inflight += 1
-        return Permit(namespace, sent, tuple(gate for gate in (self._gate, limits.gate) if gate.take()))
+        if not (self._gate.is_open and limits.gate.is_open):
+            permit.trials = tuple(gate for gate in (self._gate, limits.gate) if gate.take())
+        return permit
 
     def release(self, permit: Permit, now: float, late_s: float = 0.0) -> None:
         """The call has ended, however it did. A 429 must have been told with `pause` before.
@@ -183,8 +180,8 @@ class Limits:
         late counts late.
         """
         limits = self._namespace(permit.namespace)
-        limits.note(now - permit.sent.at)
-        permit.sent.at += late_s
+        limits.note(now - permit.at)
+        permit.at += late_s
         self.inflight -= 1
         limits.inflight -= 1
         for gate in permit.trials:

@@ -1,6 +1,6 @@
 """One probe under way: from its first call, over those that are asked again or besides, to its result."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from worker.core.attempt import Tries
 from worker.core.distinct import OtherReply, expectation_of, is_due, questions
@@ -12,19 +12,23 @@ from worker.core.rules import Reference
 from worker.core.target import Target
 from worker.core.track import Track
 
+_NO_TRIES = Tries()
+_NO_REFERENCE = Reference()
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Probe:
-    """Due at a monotonic instant, called `tries.calls` times so far. `last` is what came back of the target's own
+    """Due at a monotonic instant, called `calls` times so far. `last` is what came back of the target's own
     inputs; `besides` are the distinct inputs that are asked after them, `others` what they came to.
     """
 
     target: Target
     due_at: float
-    tries: Tries = field(default_factory=Tries)
+    calls: int = 0
+    tries: Tries = _NO_TRIES
     lateness_s: float | None = None
     last: tuple[Judgement, Exchange] | None = None
-    reference: Reference = field(default_factory=Reference)
+    reference: Reference = _NO_REFERENCE
     besides: tuple[Target, ...] = ()
     others: tuple[OtherReply, ...] = ()
     #: It is due and waits for the limits.
@@ -61,7 +65,7 @@ class Probe:
             self.others = (*self.others, heard)
         elif is_due(self.target.expect, track.distinct_at, exchange.ended_at, self.target.interval_s):
             self.besides = tuple(replace(self.target, inputs=inputs) for inputs in questions(self.target.expect))
-        self.tries = Tries(calls=self.tries.calls)
+        self.tries = _NO_TRIES
         return judgement.outcome.verdict is Verdict.UP and len(self.others) < len(self.besides)
 
     def result(self) -> Result | None:
@@ -78,6 +82,6 @@ class Probe:
             judgement=judgement,
             exchange=exchange,
             reference=reference,
-            attempts=self.tries.calls,
+            attempts=self.calls,
             lateness_s=self.lateness_s,
         )

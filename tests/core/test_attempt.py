@@ -53,20 +53,16 @@ def test_a_429_is_waited_for(retry_after_s: float | None, reasks: int, wait_s: f
 @pytest.mark.parametrize(
     ("tries", "retry_after_s", "expected"),
     [
-        pytest.param(Tries(calls=1), 5.0, Again(NOW + 5, Tries(calls=1, throttled=1)), id="first"),
+        pytest.param(Tries(), 5.0, Again(NOW + 5, Tries(throttled=1)), id="first"),
+        pytest.param(Tries(throttled=1), 5.0, Again(NOW + 5, Tries(throttled=2)), id="second and last"),
+        pytest.param(Tries(throttled=2), 5.0, Final(), id="spent"),
+        pytest.param(Tries(), None, Again(NOW + 1, Tries(throttled=1)), id="no header: 1 s"),
+        pytest.param(Tries(throttled=1), None, Again(NOW + 2, Tries(throttled=2)), id="no header again: 2 s"),
+        pytest.param(Tries(), 3600.0, Again(NOW + 60, Tries(throttled=1)), id="capped"),
         pytest.param(
-            Tries(calls=2, throttled=1), 5.0, Again(NOW + 5, Tries(calls=2, throttled=2)), id="second and last"
-        ),
-        pytest.param(Tries(calls=3, throttled=2), 5.0, Final(), id="spent"),
-        pytest.param(Tries(calls=1), None, Again(NOW + 1, Tries(calls=1, throttled=1)), id="no header: 1 s"),
-        pytest.param(
-            Tries(calls=2, throttled=1), None, Again(NOW + 2, Tries(calls=2, throttled=2)), id="no header again: 2 s"
-        ),
-        pytest.param(Tries(calls=1), 3600.0, Again(NOW + 60, Tries(calls=1, throttled=1)), id="capped"),
-        pytest.param(
-            Tries(calls=4, rechecks=2, stalled=2),
+            Tries(rechecks=2, stalled=2),
             0.0,
-            Again(NOW, Tries(calls=4, rechecks=2, stalled=2, throttled=1)),
+            Again(NOW, Tries(rechecks=2, stalled=2, throttled=1)),
             id="counted apart from other repeats",
         ),
     ],
@@ -80,9 +76,9 @@ def test_a_throttled_probe_is_asked_again_at_most_twice(
 @pytest.mark.parametrize(
     ("tries", "expected"),
     [
-        pytest.param(Tries(calls=1), Again(NOW, Tries(calls=1, stalled=1)), id="first, at once"),
-        pytest.param(Tries(calls=2, stalled=1), Again(NOW, Tries(calls=2, stalled=2)), id="second"),
-        pytest.param(Tries(calls=3, stalled=2), Final(), id="spent"),
+        pytest.param(Tries(), Again(NOW, Tries(stalled=1)), id="first, at once"),
+        pytest.param(Tries(stalled=1), Again(NOW, Tries(stalled=2)), id="second"),
+        pytest.param(Tries(stalled=2), Final(), id="spent"),
     ],
 )
 def test_a_stalled_probe_is_asked_again_at_most_twice(tries: Tries, expected: Final | Again) -> None:
@@ -92,9 +88,9 @@ def test_a_stalled_probe_is_asked_again_at_most_twice(tries: Tries, expected: Fi
 @pytest.mark.parametrize(
     ("tries", "key_changed", "expected"),
     [
-        pytest.param(Tries(calls=1), True, Again(NOW, Tries(calls=1, key_changes=1)), id="a new key, at once"),
-        pytest.param(Tries(calls=1), False, Final(), id="the same key"),
-        pytest.param(Tries(calls=2, key_changes=1), True, Final(), id="a new key for the second time"),
+        pytest.param(Tries(), True, Again(NOW, Tries(key_changes=1)), id="a new key, at once"),
+        pytest.param(Tries(), False, Final(), id="the same key"),
+        pytest.param(Tries(key_changes=1), True, Final(), id="a new key for the second time"),
     ],
 )
 def test_a_401_is_repeated_once_with_a_changed_key(tries: Tries, key_changed: bool, expected: Final | Again) -> None:
@@ -106,9 +102,9 @@ CONFIRMABLE = ["server_error", "timeout", "disconnected", "dns_failure", "connec
 
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_only_what_may_be_a_hiccup_is_confirmed(outcome: Outcome) -> None:
-    decision = decide(outcome, Tries(calls=1, throttled=2, stalled=2), rechecks=1)
+    decision = decide(outcome, Tries(throttled=2, stalled=2), rechecks=1)
     if outcome.value in CONFIRMABLE:
-        assert decision == Again(NOW + 2, Tries(calls=1, throttled=2, stalled=2, rechecks=1))
+        assert decision == Again(NOW + 2, Tries(throttled=2, stalled=2, rechecks=1))
     else:
         assert decision == Final()
 
@@ -123,7 +119,7 @@ def test_only_what_may_be_a_hiccup_is_confirmed(outcome: Outcome) -> None:
     ],
 )
 def test_rechecks_are_counted(rechecks: int, done: int, asked_again: bool) -> None:
-    decision = decide(Outcome.SERVER_ERROR, Tries(calls=done + 1, rechecks=done), rechecks=rechecks)
+    decision = decide(Outcome.SERVER_ERROR, Tries(rechecks=done), rechecks=rechecks)
     assert isinstance(decision, Again) is asked_again
 
 
@@ -138,7 +134,7 @@ def test_rechecks_are_counted(rechecks: int, done: int, asked_again: bool) -> No
     ],
 )
 def test_an_attempt_past_the_deadline_is_not_waited_for(deadline: float | None, asked_again: bool) -> None:
-    decision = decide(Outcome.RATE_LIMITED, Tries(calls=1), retry_after_s=5.0, deadline=deadline)
+    decision = decide(Outcome.RATE_LIMITED, Tries(), retry_after_s=5.0, deadline=deadline)
     assert isinstance(decision, Again) is asked_again
 
 
@@ -151,9 +147,9 @@ def test_an_attempt_past_the_deadline_is_not_waited_for(deadline: float | None, 
 def test_a_probe_ends_whatever_comes_back(
     outcomes: list[Outcome], rechecks: int, key_changed: bool, retry_after_s: float | None
 ) -> None:
-    tries, now = Tries(), 0.0
+    tries, now, calls = Tries(), 0.0, 0
     for outcome in outcomes:
-        tries = tries._replace(calls=tries.calls + 1)
+        calls += 1
         decision = next_attempt(
             Judgement(outcome=outcome, retry_after_s=retry_after_s),
             tries,
@@ -168,7 +164,7 @@ def test_a_probe_ends_whatever_comes_back(
         if outcome is Outcome.RATE_LIMITED and retry_after_s is not None:
             assert decision.at >= now + min(retry_after_s, 60)
         tries, now = decision.tries, decision.at
-    assert tries.calls <= 1 + rechecks + 2 + 2 + 1
+    assert calls <= 1 + rechecks + 2 + 2 + 1
 
 
 def test_only_failures_are_confirmed() -> None:
@@ -176,8 +172,8 @@ def test_only_failures_are_confirmed() -> None:
 
 
 def test_a_dead_connection_is_asked_again_at_once_and_once() -> None:
-    first = decide(Outcome.DISCONNECTED, Tries(calls=1), stale=True)
-    assert first == Again(NOW, Tries(calls=1, stale=1))
-    assert decide(Outcome.DISCONNECTED, Tries(calls=2, stale=1), stale=True) == Final()
-    assert decide(Outcome.DISCONNECTED, Tries(calls=1)) == Final()
-    assert decide(Outcome.DISCONNECTED, Tries(calls=1), stale=True, deadline=NOW) == Final()
+    first = decide(Outcome.DISCONNECTED, Tries(), stale=True)
+    assert first == Again(NOW, Tries(stale=1))
+    assert decide(Outcome.DISCONNECTED, Tries(stale=1), stale=True) == Final()
+    assert decide(Outcome.DISCONNECTED, Tries()) == Final()
+    assert decide(Outcome.DISCONNECTED, Tries(), stale=True, deadline=NOW) == Final()

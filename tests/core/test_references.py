@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.fakes import EPOCH_S, exchange, make_target, reply
-from worker.core.distinct import OtherReply, expectation_of, held, is_due, questions, spacing_s
+from worker.core.distinct import OtherReply, expectation_of, held, is_due, questions
 from worker.core.finding import Finding
 from worker.core.judge import Judgement, explain, judge
 from worker.core.notation import digest, parse
@@ -290,7 +290,7 @@ def test_inputs_of_two_vectors_are_asked_once() -> None:
     second = VectorExpectation(path="w", distinct=Distinct(inputs=(B, {"text": "d"}), every_s=60.0))
     expect = replace(COLLAPSE, vectors=(*COLLAPSE.vectors, second, VectorExpectation(path="x")))
     assert questions(expect) == (A, B, C, {"text": "d"})
-    assert spacing_s(expect) == 60.0
+    assert expect.distinct_every_s == 60.0
     assert not held(expect, others([1, 2], [2, 1], [0, 1]).others), "one is not asked yet"
 
 

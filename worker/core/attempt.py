@@ -32,9 +32,8 @@ class Policy:
 
 
 class Tries(NamedTuple):
-    """The calls of one probe so far, and why they were repeated."""
+    """Why the calls of one probe were repeated so far."""
 
-    calls: int = 0
     rechecks: int = 0
     throttled: int = 0
     stalled: int = 0
@@ -45,6 +44,9 @@ class Tries(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Final:
     """The judgement stands."""
+
+
+_FINAL = Final()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +73,13 @@ def next_attempt(
     stale: bool = False,
     key_changed: bool = False,
 ) -> Final | Again:
-    """Decides after a call; `tries` already counts it. An attempt past the deadline is not worth waiting for."""
+    """Decides after a call. An attempt past the deadline is not worth waiting for."""
     if stale and tries.stale == 0:  # nobody heard it: on a new connection it will be told how the plugin is
         again: Again | None = Again(now, tries._replace(stale=1))
     else:
         again = _again(judgement, tries, now, policy, key_changed)
     if again is None or (deadline is not None and again.at >= deadline):
-        return Final()
+        return _FINAL
     return again
 
 

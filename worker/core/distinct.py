@@ -30,15 +30,10 @@ def questions(expect: Expectation) -> tuple[Mapping[str, Any], ...]:
     return tuple(wanted)
 
 
-def spacing_s(expect: Expectation) -> float:
-    """How often they are asked, all together; infinity where there are none."""
-    return min((item.distinct.every_s for item in expect.vectors if item.distinct), default=math.inf)
-
-
 def calls_per_s(target: Target) -> float:
     """The calls that a target asks for in a second, those to distinct inputs included."""
-    besides = len(questions(target.expect))
-    return 1 / target.interval_s + (besides / max(target.interval_s, spacing_s(target.expect)) if besides else 0.0)
+    interval_s, besides = target.interval_s, len(questions(target.expect))
+    return 1 / interval_s + (besides / max(interval_s, target.expect.distinct_every_s) if besides else 0.0)
 
 
 def is_due(expect: Expectation, last_at: float | None, now: float, interval_s: float) -> bool:
@@ -46,7 +41,7 @@ def is_due(expect: Expectation, last_at: float | None, now: float, interval_s: f
 
     At 1 h and an interval of 5 min that is every twelfth probe; half an interval early is nearer than half of one late.
     """
-    every_s = spacing_s(expect)
+    every_s = expect.distinct_every_s
     return every_s < math.inf and (last_at is None or now - last_at >= every_s - interval_s / 2)
 
 

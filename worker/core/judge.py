@@ -13,6 +13,7 @@ from worker.core.exchange import Exchange, Failure, Malformed, NoReply, Phase, R
 from worker.core.finding import Finding
 from worker.core.notation import text_and_digest
 from worker.core.outcome import Outcome
+from worker.core.pin import Pin
 from worker.core.rules import Reference, Seen, look, reply_findings
 from worker.core.target import Expectation
 from worker.core.vector import VectorReading
@@ -185,16 +186,14 @@ def _describe_reply(reply: Reply, expect: Expectation, reference: Reference, see
         shape_hash=pin.hash if pin and fits else shape_hash,
         shape_diff=seen.differences,
         shape_match=not pin.broken(seen.differences) if pin and seen.differences is not None else None,
-        vectors=tuple(_readings(expect, reference, seen)),
+        vectors=_readings(expect, pin, seen),
         golden_cosine=seen.cosine,
         distinct=bool(reference.others) and held(expect, reference.others),
     )
 
 
-def _readings(expect: Expectation, reference: Reference, seen: Seen) -> Iterator[VectorReading]:
+def _readings(expect: Expectation, pin: Pin | None, seen: Seen) -> tuple[VectorReading, ...]:
     """The named vectors' sizes and lengths; of a list of vectors, its first one's length."""
-    named = [item.path for item in expect.vectors]
-    for path in dict.fromkeys([*named, *(reference.pin.vectors if reference.pin else ())]):
-        survey = seen.surveys[path]
-        if survey is not None and survey.illness is None:
-            yield VectorReading(path=path, dimensions=survey.dimensions, norm=survey.norms[0])
+    named = (*expect.paths, *(path for path in pin.vectors if path not in expect.paths)) if pin else expect.paths
+    read = [(path, seen.surveys[path]) for path in named]
+    return tuple([VectorReading(path, of.dimensions, of.norms[0]) for path, of in read if of and of.illness is None])

@@ -59,18 +59,24 @@ def look(reply: Reply, expect: Expectation, pin: Pin | None = None) -> Seen:
     raw = reply.raw_response
     glance = Glance()
     shape = infer(raw, glance)
-    paths = dict.fromkeys(item.path for item in expect.vectors)
-    if pin:
-        paths |= dict.fromkeys(pin.vectors)
-    if expect.golden:
-        paths.setdefault(expect.golden.path)
-    if isinstance(raw, dict) and "embedding" in raw:
-        paths.setdefault("embedding")
-    surveys = {path: vector.survey(vector.lookup(raw, path), glance) for path in paths}
+    surveys: dict[str, Survey | None] = {}
+    for path in _paths(raw, expect, pin):
+        if path not in surveys:
+            surveys[path] = vector.survey(vector.lookup(raw, path), glance)
     differences = pin.compare(shape) if pin and reply.status == "success" else None  # an error's null is no shape
     cosine = _cosine(raw, expect.golden, surveys) if expect.golden else None
     stray = vector.first_nonfinite(raw, glance)
     return Seen(shape=shape, surveys=surveys, nonfinite=stray, differences=differences, cosine=cosine)
+
+
+def _paths(raw: Any, expect: Expectation, pin: Pin | None) -> tuple[str, ...]:
+    """Of everything that may be a vector; one may be there twice."""
+    paths = expect.paths
+    if pin:
+        paths += pin.vectors
+    if expect.golden:
+        paths += (expect.golden.path,)
+    return (*paths, "embedding") if isinstance(raw, dict) and "embedding" in raw else paths
 
 
 def _cosine(raw: Any, golden: Golden, surveys: Mapping[str, Survey | None]) -> float | None:
@@ -99,7 +105,8 @@ def reply_findings(
         found = f"{stray[0]} at {cut(stray[1]) or 'raw_response'}" if stray else "all finite"
         yield finding("finite", stray is None, "finite numbers only", Outcome.BAD_VALUES, found)
     yield from _vector_health(seen, expect, telling)
-    yield from distinct_findings(expect, reference.others, telling=telling)
+    if reference.others:
+        yield from distinct_findings(expect, reference.others, telling=telling)
     yield from _shape_findings(raw, expect, seen, telling)
     if reference.pin:
         yield from _pin_findings(reference.pin, seen, telling)
@@ -127,14 +134,13 @@ def _contradictions(reply: Reply, telling: bool) -> Iterator[Finding]:
 
 
 def _vector_health(seen: Seen, expect: Expectation, telling: bool) -> Iterator[Finding]:
-    normalized = {item.path for item in expect.vectors if item.normalized}
     for path, survey in seen.surveys.items():
         if survey is None:
             continue  # no vector at all: a matter of shape, where one was asked for
         kept = survey.illness is None
         if telling or not kept:
             yield finding(f"vector {path}", kept, "a sound vector", Outcome.BAD_VALUES, survey.illness or "sound")
-        if kept and path in normalized:
+        if kept and path in expect.normalized:
             worst = max(survey.norms, key=lambda length: abs(length - 1.0))
             kept = abs(worst - 1.0) <= vector.NORM_TOLERANCE
             if telling or not kept:

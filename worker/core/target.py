@@ -1,5 +1,6 @@
 """What is probed and what is expected of it: Target and Expectation."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -80,6 +81,19 @@ class Expectation:
     schema: SchemaCheck | None = field(default=None, compare=False)
     golden: Golden | None = None
     max_warming_s: float = 300.0
+    #: The vectors' paths, each once.
+    paths: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    #: Those whose length is to be 1.
+    normalized: frozenset[str] = field(init=False, repr=False, compare=False)
+    #: How often distinct inputs are asked, all together; infinity where there are none.
+    distinct_every_s: float = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """What every probe asks of it is worked out once."""
+        every_s = min((item.distinct.every_s for item in self.vectors if item.distinct), default=math.inf)
+        object.__setattr__(self, "paths", tuple(dict.fromkeys(item.path for item in self.vectors)))
+        object.__setattr__(self, "normalized", frozenset(item.path for item in self.vectors if item.normalized))
+        object.__setattr__(self, "distinct_every_s", every_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,6 @@ from worker.mixpeek.excerpts import excerpt, one_line
 from worker.mixpeek.failures import is_death, no_reply, timed_out
 from worker.mixpeek.flight import Flight
 from worker.mixpeek.redaction import redacted
-from worker.mixpeek.refusals import header
 from worker.mixpeek.tls import tls_context
 from worker.mixpeek.url import target_url
 from worker.mixpeek.wire import Wire
@@ -152,7 +151,7 @@ class Client:
         return self._credentials.redact_cut(beginning) if cut else beginning
 
     def _request_id(self, headers: Mapping[str, str]) -> str | None:
-        value = header(headers, "X-Request-ID")
+        value = headers.get("X-Request-ID")  # whatever its case: these are aiohttp's
         return None if value is None else self._credentials.redact(one_line(value, MAX_REQUEST_ID_CHARS)) or None
 
     def _shown_headers(self, headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
