@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make demo` and `make test`. They need python3.11+, make and a package index.
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check format lint types bench lock servers clean
+.PHONY: help demo run test check format lint types bench bench-servers lock servers clean
 
 # The first Python that is new enough; `make PYTHON=/path/to/python` overrules.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
@@ -35,7 +35,7 @@ lint: $(VENV)/dev
 types: $(VENV)/dev
 	$(BIN)/mypy
 
-bench: $(VENV)/dev  ## benchmarks: ratios within one run
+bench: $(VENV)/dev bench-servers  ## benchmarks: ratios within one run, in a table and in build/bench.json
 	$(BIN)/python -m tests.benchmarks
 
 lock: $(VENV)/dev  ## renew the hashed locks, which name no registry
@@ -50,6 +50,12 @@ servers:
 	{ apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
 	-o DPkg::Lock::Timeout=300 prometheus curl >/dev/null; } || echo "no promtool or curl here: their tests are skipped"; }
 
+# The rival that `make bench` measures beside us; where it is missing the rows say so.
+bench-servers:
+	@command -v prometheus-blackbox-exporter >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	{ apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
+	-o DPkg::Lock::Timeout=300 prometheus-blackbox-exporter >/dev/null; } || echo "no blackbox_exporter here: not compared"; }
+
 # Each stamp stands for an environment that holds what its lock says. The larger one serves for the smaller.
 $(VENV)/demo: requirements-demo.lock pyproject.toml
 	@[ -n "$(PYTHON)" ] || { echo "no python3.11 or newer found: install one, or name it: make PYTHON=..."; exit 1; }
@@ -63,4 +69,4 @@ $(VENV)/dev: requirements-dev.lock $(VENV)/demo
 	@touch $@
 
 clean:  ## remove what was made
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

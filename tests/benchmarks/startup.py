@@ -9,24 +9,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.benchmarks.figure import Figure
+from tests.benchmarks.options import Options
 
-BLOCKS = 40
 IMPORTS = "import aiohttp, pydantic, prometheus_client, structlog, yaml"
 
 
-def startup() -> Figure:
+def startup(options: Options) -> list[Figure]:
     """CPU of the whole process, both ways, one after the other in every block."""
     ours, theirs = [], []
     with tempfile.TemporaryDirectory() as name, instant_server() as port:
         config = write_config(Path(name), port)
         once = [sys.executable, "-m", "worker", "once", "-c", str(config), "--log-level", "error"]
-        for number in range(BLOCKS + 1):
+        for number in range(options.blocks + 1):
             imports_s = cpu_s([sys.executable, "-c", IMPORTS])
             once_s = cpu_s(once)
             if number:  # the first block warms the caches of both
                 theirs.append(imports_s)
                 ours.append(once_s)
-    return Figure(name="start-up of a one-target once, against its imports", goal="≤ 1.3", ours=ours, theirs=theirs)
+    return [Figure(name="start-up of a one-target once, against its imports", goal="≤ 1.3", ours=ours, theirs=theirs)]
 
 
 def cpu_s(command: Sequence[str]) -> float:
