@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.__main__ import BENCHMARKS, main
+from tests.benchmarks.blackbox import blackbox
 from tests.benchmarks.figure import NO_GOAL, Figure, Missing, Reading, Row, holds, in_words, table
+from tests.benchmarks.options import Options
 
 
 def figure(**fields: object) -> Figure:
@@ -107,3 +109,10 @@ def test_an_unknown_name_is_bad_usage() -> None:
     with pytest.raises(SystemExit) as ended:
         main(["raod"])
     assert ended.value.code == 2
+
+
+def test_a_rival_that_is_not_installed_is_a_row_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    rows = blackbox(Options(blocks=1))
+    assert {row.measured for row in rows} == {"prometheus-blackbox-exporter is not installed"}
+    assert {row.met for row in rows} == {None}
