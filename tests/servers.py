@@ -1,7 +1,8 @@
 """A server that stands for Mixpeek on loopback: scripted by plugin id, and a witness of what came when.
 
 `python tests/servers.py SECONDS` serves from a process of its own, so that a load on it does not share a loop with
-what is measured: it prints its port, answers after so many seconds, and tells on GET / what it has seen.
+what is measured: it prints its port, answers after so many seconds, and tells on GET / what it has seen. Plugins whose
+ids begin with `hangs` get no answer.
 """
 
 import asyncio
@@ -222,11 +223,11 @@ def most_in_any_window(instants: Iterable[float], window_s: float) -> int:
 async def _serve_alone(delay_s: float) -> None:
     """Until stdin ends."""
     server = Mixpeek()
-    healthy = answer(delay_s=delay_s)
+    healthy, never = answer(delay_s=delay_s), answer(after=asyncio.Event())
 
     def script(call: Call) -> Reply:
         if call.method != "GET":
-            return healthy
+            return never if call.plugin.startswith("hangs") else healthy
         probes = [(seen.namespace, seen.plugin, seen.at) for seen in server.calls if seen.method == "POST"]
         return Reply(body=json.dumps({"peak": server.peak, "probes": probes}).encode())
 

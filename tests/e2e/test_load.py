@@ -2,17 +2,12 @@
 
 import asyncio
 import json
-import sys
-import urllib.request
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests import servers
-from tests.e2e.commands import PATIENCE_S, Finished, run, target, write_config
+from tests.e2e.commands import Finished, run, target, write_config
+from tests.e2e.witness import heard, witness
 from tests.servers import most_in_any_window
 
 pytestmark = pytest.mark.e2e
@@ -29,32 +24,6 @@ RESULT_KEYS = (
     " inference_name response_type response_keys response_bytes shape shape_hash shape_diff vectors golden_cosine"
     " expected found error request_id"
 )
-
-
-@asynccontextmanager
-async def witness(delay_s: float) -> AsyncIterator[str]:
-    """The server in a process of its own; its URL."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(Path(servers.__file__)),
-        str(delay_s),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            port = int(await process.stdout.readline())
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.stdin.close()
-        await asyncio.wait_for(process.wait(), PATIENCE_S)
-
-
-def heard(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=PATIENCE_S) as reply:
-        return json.load(reply)
 
 
 @pytest.fixture(scope="module")
