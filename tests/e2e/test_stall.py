@@ -161,8 +161,9 @@ def test_no_latency_holds_the_time_for_which_the_worker_was_suspended(cases: Tog
     done, metrics = cases["suspended"]
     assert max(latencies(done.json)) < 2.5
     assert metrics.slowest() < 2.5
-    buckets = metrics.values("duration_seconds_bucket", le="2.5")
-    assert buckets == metrics.values("duration_seconds_count") == dict.fromkeys(buckets, 1.0)
+    counted = metrics.values("duration_seconds_count")
+    assert sum(counted.values()) > len(TARGETS) / 2
+    assert metrics.values("duration_seconds_bucket", le="2.5") == counted
 
 
 def latencies(report: dict[str, Any]) -> Iterator[float]:
