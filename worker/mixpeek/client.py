@@ -12,7 +12,7 @@ from worker.core.target import Target, TargetKey
 from worker.mixpeek.contract import encode_request, read_answer
 from worker.mixpeek.credentials import REDACTED, Credentials
 from worker.mixpeek.excerpts import excerpt, one_line
-from worker.mixpeek.failures import is_death, no_reply, timed_out
+from worker.mixpeek.failures import forget_frames, is_death, no_reply, timed_out
 from worker.mixpeek.flight import Flight
 from worker.mixpeek.redaction import redacted
 from worker.mixpeek.tls import tls_context
@@ -95,6 +95,7 @@ class Client:
                 flight.stale = flight.died_unheard() and is_death(error)
             if failed is None:
                 raise
+            forget_frames(error)
         finally:
             self.inflight -= 1
         flight.timeline.land(complete=failed is None)

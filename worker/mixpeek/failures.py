@@ -98,6 +98,18 @@ def is_death(error: Exception) -> bool:
     )
 
 
+def forget_frames(error: BaseException) -> None:
+    """Ends a circle that only the garbage collector would: an error knows the frames that it passed, and those, aiohttp's
+    above all, know the error.
+    """
+    left: list[BaseException | None] = [error]
+    while left:
+        one = left.pop()
+        if one is not None and one.__traceback__ is not None:
+            one.__traceback__ = None
+            left += [one.__cause__, one.__context__, getattr(one, "os_error", None)]
+
+
 def raise_if_local(error: Exception, failure: Failure) -> None:
     """Raises LocalError when a descriptor, a port or memory was lacking here."""
     for cause in _causes(error):
