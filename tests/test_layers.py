@@ -28,12 +28,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("worker.core.exits",),
     ("worker.version", "worker.stamp"),
     ("worker.settings",),
-    ("worker.clock",),
+    ("worker.clock", "worker.slices"),
     ("worker.limits", "worker.probe"),
     ("worker.backlog", "worker.agenda", "worker.running"),
     ("worker.stall",),
     ("worker.world",),
-    ("worker.strain",),
+    ("worker.strain", "worker.roster"),
     ("worker.engine",),
     ("worker.config", "worker.mixpeek", "worker.sinks", "worker.sandbox"),
     ("worker.web", "worker.connection"),
@@ -49,7 +49,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 
 #: The edges of the program: of the rows above them they know these alone.
 SIBLINGS = ("worker.config", "worker.mixpeek", "worker.sinks", "worker.sandbox")
-FOUNDATION = ("worker.core", "worker.version", "worker.stamp", "worker.settings", "worker.clock")
+FOUNDATION = ("worker.core", "worker.version", "worker.stamp", "worker.settings", "worker.clock", "worker.slices")
 
 #: Who may import what is not in the standard library; nobody may import what is not listed.
 OWNERS: dict[str, tuple[str, ...]] = {

@@ -24,12 +24,13 @@ class Agenda:
         self._wall_offset_s = clock.wall() - clock.now()
         self._sequence = itertools.count()
         self._due: list[tuple[float, int, TargetKey]] = []
+        self._tidy: list[tuple[float, int, TargetKey]] | None = None  # what `_due` is going to be
         self._again: list[tuple[float, int, Probe]] = []
         self.next_due_at: dict[TargetKey, float] = {}
 
-    def schedule(self, target: Target, after: float) -> None:
-        """The target's next instant after this one."""
-        after_wall = after + self._wall_offset_s + ROUNDING_S
+    def schedule(self, target: Target, after: float | None = None) -> None:
+        """The target's next instant after this one, or after now."""
+        after_wall = (self._clock.now() if after is None else after) + self._wall_offset_s + ROUNDING_S
         self._set(target.key, next_due(target.key, target.interval_s, after_wall) - self._wall_offset_s)
 
     def schedule_first(self, target: Target, *, targets: int, rate_per_s: float) -> None:
@@ -67,9 +68,26 @@ class Agenda:
         """The next instant at which anything comes; infinity when nothing does."""
         return min(self._again[0][0] if self._again else math.inf, self._due[0][0] if self._due else math.inf)
 
+    def tidying(self) -> Iterator[None]:
+        """Takes out, in steps, what is left of targets that went, due in a month perhaps. What comes due meanwhile does."""
+        if len(self._due) <= 2 * len(self.next_due_at) + 1_000:
+            return
+        tidy = self._tidy = []
+        try:
+            for key in list(self.next_due_at):
+                if key in self.next_due_at:
+                    heapq.heappush(tidy, (self.next_due_at[key], next(self._sequence), key))
+                yield
+            untidy, self._due = self._due, tidy
+        finally:
+            self._tidy = None
+        while untidy:
+            untidy.pop()
+            yield
+
     def _set(self, key: TargetKey, at: float) -> None:
         self.next_due_at[key] = at
-        heapq.heappush(self._due, (at, next(self._sequence), key))
-        if len(self._due) > 2 * len(self.next_due_at) + 1_000:  # of targets that left, due in a month perhaps
-            self._due = [entry for entry in self._due if self.next_due_at.get(entry[2]) == entry[0]]
-            heapq.heapify(self._due)
+        entry = (at, next(self._sequence), key)
+        heapq.heappush(self._due, entry)
+        if self._tidy is not None:
+            heapq.heappush(self._tidy, entry)

@@ -19,10 +19,12 @@ from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded
 from worker.engine import Engine
 from worker.limits import HardCap, Limits
+from worker.roster import replacing
 from worker.settings import Settings, TextfileSettings
 from worker.sinks import textfile
 from worker.sinks.log import LogSink, configure
 from worker.sinks.metrics import Metrics
+from worker.slices import Slices
 from worker.stall import LagMeter
 from worker.version import VERSION
 from worker.world import Recorder, Terms, World
@@ -137,11 +139,19 @@ class Worker:
         Raises ConfigError for TLS files or a key that can't be used; then nothing has changed.
         """
         await self.connection.open(settings.api)
+        same_terms = _terms_of(self.settings) == _terms_of(settings)
         self.settings = settings
-        for target in settings.targets:
-            self.metrics.add(target)
-        self.engine.replace_terms(terms(settings))
-        self.engine.replace_targets(settings.targets)
+        if not same_terms:
+            self.engine.replace_terms(terms(settings))
+        news = 0
+        with Slices() as slices:
+            for target in replacing(self.engine, settings.targets):
+                if target:
+                    self.metrics.add(target, self.engine.tracks[target.key])
+                    news += 1
+                await slices.pause()
+            if news:
+                gc.freeze()  # as in `assemble`
 
     def _sink_failed(self, name: str, error: Exception) -> None:
         self.metrics.own.sink_failures.labels(name).inc()
@@ -150,6 +160,11 @@ class Worker:
 
     def _throttled(self, limit: Limit, seconds: float) -> None:
         self.metrics.own.throttle_seconds.labels(limit.value).inc(seconds)
+
+
+def _terms_of(settings: Settings) -> tuple[object, ...]:
+    """What `terms` are made of."""
+    return settings.limits, settings.confirm, settings.schedule.grace_s
 
 
 def terms(settings: Settings) -> Terms:

@@ -107,10 +107,11 @@ def run(config: Path, log_level: str | None, log_format: str | None, enable_relo
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # one that comes before we listen for it asks for what we do anyway
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.OK))  # until the worker stops gracefully
     settings = read_or_leave(config)
+    from worker.config.aside import load_aside
     from worker.daemon import Serving, run_daemon
 
     serving = Serving(
-        load=lambda: read(config),
+        load=lambda before: load_aside(config, environ=os.environ, before=before),
         enable_reload=enable_reload,
         enable_probe=enable_probe,
     )

@@ -3,14 +3,16 @@
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from worker.app import Launch, Worker, assemble, stop_signals
-from worker.core.target import TargetKey
+from worker.core.target import Target, TargetKey
 from worker.settings import ConfigError, Settings
-from worker.stamp import stamp
+from worker.slices import Slices
+from worker.stamp import Stamp, stamp
 from worker.web.board import Board, Shown
 from worker.web.listen import CannotListenError, listening
 from worker.web.server import Application, make_app
@@ -28,9 +30,11 @@ FRESH_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """What `run` was asked for beyond the configuration; `load` reads that again and raises ConfigError."""
+    """What `run` was asked for beyond the configuration; `load` reads that again and raises ConfigError. Targets that
+    say the same as those it is given are to be those.
+    """
 
-    load: Callable[[], Settings]
+    load: Callable[[Mapping[TargetKey, Target]], Awaitable[Settings]]
     enable_reload: bool = False
     enable_probe: bool = False
     announce: Callable[[str], None] | None = None
@@ -45,7 +49,7 @@ class Daemon:
         self._serving = serving
         self._started_at = worker.clock.now()
         self._listens = worker.settings.outputs
-        self._watched = dict(worker.settings.watched_files)
+        self._watched = worker.settings.watched_files
         self._reloading = asyncio.Lock()
 
     async def run(self) -> None:
@@ -138,16 +142,16 @@ class Daemon:
     async def reload(self) -> list[str]:
         """Takes the configuration anew; the problems for which it was rejected, and then the old one goes on."""
         async with self._reloading:
+            found = await self._stamps()
             try:
-                settings = await asyncio.to_thread(self._serving.load)
+                settings = await self._serving.load(self._worker.engine.targets)
                 await self._worker.reconfigure(settings)
             except ConfigError as error:
-                known = self._worker.settings.watched_files
-                self._watched = {path: stamp(path) for path in known} | dict(error.files)
+                self._watched = {**found, **error.files}
                 self._note_reload(accepted=False)
                 self._worker.log.event("config.rejected", level="error", problems=error.problems)
                 return error.problems
-            self._watched = dict(settings.watched_files)
+            self._watched = settings.watched_files
             self._note_reload(accepted=True)
             listens = replace(self._listens, textfile=settings.outputs.textfile)
             restart = None if listens == settings.outputs else ["outputs.listen"]
@@ -166,9 +170,26 @@ class Daemon:
             with suppress(TimeoutError):
                 async with asyncio.timeout(WATCH_S):
                     await asked.wait()
-            if asked.is_set() or any(stamp(path) != seen for path, seen in self._watched.items()):
+            if asked.is_set() or await self._has_changed():
                 asked.clear()
                 await self.reload()
+
+    async def _has_changed(self) -> bool:
+        with Slices() as slices:
+            for path, seen in self._watched.items():
+                if stamp(path) != seen:
+                    return True
+                await slices.pause()
+        return False
+
+    async def _stamps(self) -> dict[Path, Stamp]:
+        """The watched files as they are now."""
+        found: dict[Path, Stamp] = {}
+        with Slices() as slices:
+            for path in self._watched:
+                found[path] = stamp(path)
+                await slices.pause()
+        return found
 
     def _note_heartbeat(self) -> None:
         own, heartbeat_at = self._worker.metrics.own, self._worker.engine.heartbeat_at

@@ -4,7 +4,7 @@ One dispatcher decides, persistent workers call. Nothing here knows HTTP, a file
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 
 from worker.agenda import Agenda
 from worker.backlog import Backlog
@@ -13,12 +13,14 @@ from worker.core.attempt import Again, next_attempt, throttle_wait_s
 from worker.core.exchange import Exchange
 from worker.core.judge import Judgement
 from worker.core.outcome import Outcome
+from worker.core.overload import Demand
 from worker.core.result import Result, SkipReason, fail, skip
 from worker.core.schedule import batch_order
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded, Track, advance
 from worker.limits import Permit
 from worker.probe import Probe
+from worker.roster import replacing
 from worker.running import Running, cancelled
 from worker.strain import Strain
 from worker.world import Terms, World
@@ -38,6 +40,7 @@ class Engine:
         self._clock = world.clock
         self.tracks: dict[TargetKey, Track] = {}
         self.targets: dict[TargetKey, Target] = {}
+        self._namespaces: Set[str] = set()
         self.agenda = Agenda(world.clock)
         self.heartbeat_at: float | None = None
         self.stopping: SkipReason | None = None
@@ -95,22 +98,21 @@ class Engine:
             self._alarm.ring()
         return self._running.wait_for(key)
 
-    def replace_targets(self, targets: Sequence[Target]) -> None:
-        """The list after a reload: new targets are scheduled, those that left are forgotten, in flight or not."""
-        before, self.targets = self.targets, {target.key: target for target in targets}
+    def replace_targets(self, targets: Iterable[Target]) -> None:
+        """The list after a reload, all at once; `replacing` does it in steps."""
+        list(replacing(self, targets))
+
+    def switch(self, targets: dict[TargetKey, Target], demands: dict[str, Demand]) -> None:
+        """This is the list from now on, and what its namespaces ask for."""
+        self.targets, self._namespaces = targets, demands.keys()
         self._share_limits()
-        self._strain.expect(targets)
-        for key in before.keys() - self.targets.keys():
-            self._forget(key)
+        self._strain.expect(demands)
         self._backlog.sift(self._running.is_current)
-        now = self._clock.now()
-        for key, target in self.targets.items():
-            if key not in before and self.tracks.setdefault(key, Track()).last_probe_at is None:
-                self.agenda.schedule_first(target, targets=len(targets), rate_per_s=self.terms.rate_per_s)
-            elif key not in before or before[key].interval_s != target.interval_s:
-                self.agenda.schedule(target, now)
-        self._alarm.ring()
         self._check_done()
+
+    def wake(self) -> None:
+        """Something was scheduled: the dispatcher is to look when it is due."""
+        self._alarm.ring()
 
     def replace_terms(self, terms: Terms) -> None:
         """The limits after a reload; what the old ones counted stays counted."""
@@ -278,7 +280,7 @@ class Engine:
         self.tracks[key] = track
         self._world.recorder.record(Recorded(result=result, track=track, changes=changes))
 
-    def _forget(self, key: TargetKey) -> None:
+    def forget(self, key: TargetKey) -> None:
         self.tracks.pop(key, None)
         self._running.end(key)
         self.agenda.forget(key)
@@ -286,7 +288,7 @@ class Engine:
 
     def _share_limits(self) -> None:
         """Whether calls are to be kept free for other namespaces: those of the list, of a batch those not yet done."""
-        namespaces = {key.namespace for key in self.targets} if self._endless else self._running.namespaces
+        namespaces = self._namespaces if self._endless else self._running.namespaces
         self.terms.limits.shared = len(namespaces) > 1
 
     def _check_done(self) -> None:

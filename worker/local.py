@@ -12,6 +12,7 @@ from pathlib import Path
 
 from worker.app import Launch
 from worker.batch import Done, Order, run_batch
+from worker.config.aside import load_aside
 from worker.config.load import load
 from worker.daemon import Serving, run_daemon
 from worker.sandbox.app import serve
@@ -83,7 +84,10 @@ async def run_demo(
             done = await run_batch(settings, launch, order)
             show(done)
             if announce:
-                serving = Serving(load=lambda: load(Path(name) / "worker.yaml", environ=environ), announce=announce)
+                path = Path(name) / "worker.yaml"
+                serving = Serving(
+                    load=lambda before: load_aside(path, environ=environ, before=before), announce=announce
+                )
                 await run_daemon(settings, launch, serving)
     return _surprises(done)
 

@@ -15,7 +15,6 @@ from worker.core.overload import (
     Seen,
     Spell,
     Waiting,
-    demands,
     fields,
     is_late,
     need,
@@ -50,9 +49,9 @@ class Strain:
         self._skipped = self._probes = self._calls = self._late = 0
         self._lateness_s = 0.0
 
-    def expect(self, targets: Iterable[Target]) -> None:
-        """The targets that are to be probed for ever."""
-        self._demands = demands(targets)
+    def expect(self, demands: Mapping[str, Demand]) -> None:
+        """What the targets that are to be probed for ever ask for, by namespace."""
+        self._demands = demands
         if self._look_at == math.inf:
             self._begin_look()
 

@@ -19,7 +19,7 @@ from worker.core.overload import (
     Seen,
     Spell,
     Waiting,
-    demands,
+    add_demand,
     fields,
     is_late,
     need,
@@ -219,7 +219,10 @@ def test_what_is_asked_for_is_summed_up_by_namespace() -> None:
         make_target("q", "ns_a", interval_s=4.0, timeout_s=2.0),
         make_target("r", "ns_b", interval_s=60.0, timeout_s=30.0, expect=expect),
     ]
-    assert demands(targets) == {
+    summed: dict[str, Demand] = {}
+    for target in targets:
+        add_demand(summed, target)
+    assert summed == {
         "ns_a": Demand(probes_per_s=0.75, calls_per_s=0.75, timeouts=1.0),
         "ns_b": Demand(probes_per_s=1 / 60, calls_per_s=0.05, timeouts=1.5),
     }

@@ -1,7 +1,7 @@
 """expect.schema: JSON Schemas compiled once each, without ever asking the network."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -19,15 +19,26 @@ _DIALECTS = tuple(
 
 
 class CompiledSchema:
-    """Callable as worker.core.target.SchemaCheck; `schema` is what it was compiled from."""
+    """Callable as worker.core.target.SchemaCheck.
 
-    __slots__ = ("_validator", "schema")
+    What was compiled can't be handed to another process: that gets the text, and compiles it when it is first needed.
+    """
 
-    def __init__(self, schema: dict[str, Any], validator: Any) -> None:
-        self.schema = schema
+    __slots__ = ("_text", "_validator")
+
+    def __init__(self, text: str, validator: Any = None) -> None:
+        self._text = text
         self._validator = validator
 
+    @property
+    def schema(self) -> dict[str, Any]:
+        """What it was compiled from."""
+        schema: dict[str, Any] = json.loads(self._text)
+        return schema
+
     def __call__(self, value: Any) -> SchemaProblem | None:
+        if self._validator is None:
+            self._validator = _validator(self.schema)
         try:
             if self._validator.is_valid(value):
                 return None
@@ -35,6 +46,12 @@ class CompiledSchema:
         # A reply may hold what the library cannot take (half a surrogate pair, say); that fits no schema either.
         except (ValueError, StopIteration) as error:
             return SchemaProblem(path="", expected="a value that can be checked", found=_clipped(str(error)))
+
+    def __repr__(self) -> str:
+        return f"CompiledSchema({self._text})"
+
+    def __reduce__(self) -> tuple[Callable[[str], "CompiledSchema"], tuple[str]]:
+        return _uncompiled, (self._text,)
 
 
 def compiled(schema: dict[str, Any]) -> CompiledSchema:
@@ -58,9 +75,21 @@ def _compile(schema_text: str) -> CompiledSchema | str:
     import jsonschema_rs
 
     try:
-        return CompiledSchema(schema, jsonschema_rs.validator_for(schema, retriever=_refuse_to_retrieve))
+        return CompiledSchema(schema_text, _validator(schema))
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
         return _clipped(f"no JSON Schema: {_reason(error)}")
+
+
+# One for all that are the same, here too: each compiled one takes memory.
+@lru_cache(maxsize=4096)
+def _uncompiled(schema_text: str) -> CompiledSchema:
+    return CompiledSchema(schema_text)
+
+
+def _validator(schema: dict[str, Any]) -> Any:
+    import jsonschema_rs
+
+    return jsonschema_rs.validator_for(schema, retriever=_refuse_to_retrieve)
 
 
 def _refuse_to_retrieve(uri: str) -> Any:

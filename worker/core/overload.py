@@ -43,17 +43,14 @@ class Demand:
     timeouts: float = 0.0
 
 
-def demands(targets: Iterable[Target]) -> dict[str, Demand]:
-    """What the targets of each namespace ask for."""
-    found: dict[str, Demand] = {}
-    for target in targets:
-        before, per_s = found.get(target.key.namespace, Demand()), calls_per_s(target)
-        found[target.key.namespace] = Demand(
-            probes_per_s=before.probes_per_s + 1 / target.interval_s,
-            calls_per_s=before.calls_per_s + per_s,
-            timeouts=before.timeouts + target.timeout_s * per_s,
-        )
-    return found
+def add_demand(asked: dict[str, Demand], target: Target) -> None:
+    """Adds what a target asks for to what its namespace does."""
+    before, per_s = asked.get(target.key.namespace, Demand()), calls_per_s(target)
+    asked[target.key.namespace] = Demand(
+        probes_per_s=before.probes_per_s + 1 / target.interval_s,
+        calls_per_s=before.calls_per_s + per_s,
+        timeouts=before.timeouts + target.timeout_s * per_s,
+    )
 
 
 class Need(NamedTuple):

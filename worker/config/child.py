@@ -1,0 +1,34 @@
+"""The child's side of `load_aside`: loads a configuration, niced, and writes what it came to to stdout."""
+
+import gc
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from worker.config.load import load
+from worker.config.source import shown_path
+from worker.config.transfer import stream
+from worker.settings import ConfigError, Settings
+
+#: Probes go first, on a single core too; with more, a busy worker would keep the child waiting for minutes.
+NICE = 10
+
+
+def main(path: Path) -> None:
+    gc.disable()  # the process is over before any garbage matters
+    os.nice(NICE)
+    for piece in stream(_outcome(path)):
+        sys.stdout.buffer.write(piece)
+    sys.stdout.buffer.flush()
+
+
+def _outcome(path: Path) -> Settings | ConfigError:
+    try:
+        return load(path, environ=os.environ)
+    except ConfigError as error:
+        return error
+    except Exception as error:  # a bug of ours, told by its place alone: its text could hold what the files hold
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        bug = f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}, a bug of ours"
+        return ConfigError([f"{shown_path(path)}:1:1: cannot be read: {bug}"])
