@@ -105,6 +105,35 @@ def test_a_new_target_is_due_soon() -> None:
     assert 1000.0 <= agenda.next_due_at[target.key] < 1030.0
 
 
+def test_what_is_left_of_targets_that_went_is_taken_out_while_the_others_go_on() -> None:
+    agenda = Agenda(FixedClock())
+    stay, leave = ([make_target(f"{name}{n}", interval_s=60.0) for n in range(1200)] for name in ("s", "l"))
+    undisturbed = Agenda(FixedClock())
+    for target in (*stay, *leave):
+        agenda.schedule(target, 0.0)
+    for target in stay:
+        undisturbed.schedule(target, 0.0)
+    assert list(agenda.tidying()) == [], "not worth while"
+    for target in leave:
+        agenda.schedule(target, 100.0)
+        agenda.forget(target.key)
+    agenda.forget(stay.pop().key)
+    came: list[tuple[TargetKey, float]] = []
+    for number, _ in enumerate(agenda.tidying()):
+        for key, due_at in agenda.take_due(number / 10):
+            came.append((key, due_at))
+            agenda.schedule(make_target(key.plugin, interval_s=60.0), due_at)
+        if number == 50:
+            agenda.forget(stay.pop(0).key)
+    assert len(agenda._due) < 2 * len(stay)
+    came += taken(agenda, 1000.0)
+    listed = {target.key for target in stay}
+    once = taken(undisturbed, 1000.0)
+    first = dict(reversed(came))
+    assert {key: due_at for key, due_at in once if key in listed} == {key: first[key] for key in listed}
+    assert len(came) == len(set(came)), "nothing comes twice"
+
+
 def test_what_is_to_be_asked_again_comes_at_its_time_in_order() -> None:
     agenda = Agenda(FixedClock())
     late, one, two = probe("late"), probe("one"), probe("two")

@@ -1,7 +1,7 @@
 """The daemon's judgement of readiness and freshness, over a worker that never calls anybody."""
 
 import asyncio
-import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import pytest
 from tests.fakes import EPOCH_S, FixedClock, exchange, make_result, make_target
 from worker.app import Launch, Worker
 from worker.connection import Connection
-from worker.core.target import Target
+from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded, Track, advance
 from worker.daemon import FRESH_S, READY_S, Daemon, Serving
 from worker.settings import ApiSettings, ConfigError, OutputSettings, Settings, TlsSettings
@@ -56,7 +56,7 @@ class Case:
         self.worker.engine.replace_targets(self.settings.targets)
         self.daemon = Daemon(self.worker, self.board, Serving(load=self.load))
 
-    def load(self) -> Settings:
+    async def load(self, _before: Mapping[TargetKey, Target]) -> Settings:
         if isinstance(self.loaded, ConfigError):
             raise self.loaded
         return self.loaded
@@ -140,13 +140,12 @@ async def test_what_a_reload_cannot_change_is_told_until_it_is_changed_back(caps
 
 
 async def test_reloads_wait_for_one_another() -> None:
-    """Each loads in a thread of its own: two at a time would be told by what they find."""
     case = Case()
     running: list[int] = []
 
-    def load() -> Settings:
+    async def load(_before: Mapping[TargetKey, Target]) -> Settings:
         running.append(1)
-        time.sleep(0.01)
+        await asyncio.sleep(0.01)
         running.pop()
         assert not running, "another one loads meanwhile"
         return case.settings

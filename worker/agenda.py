@@ -69,7 +69,7 @@ class Agenda:
         return min(self._again[0][0] if self._again else math.inf, self._due[0][0] if self._due else math.inf)
 
     def tidying(self) -> Iterator[None]:
-        """Takes out, in steps, what is left of targets that went, due in a month perhaps. What comes due meanwhile does."""
+        """Takes out, in steps, what is left of targets that went and would be due in a month perhaps."""
         if len(self._due) <= 2 * len(self.next_due_at) + 1_000:
             return
         tidy = self._tidy = []

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from worker.command import fail, launch, read, read_or_leave, run_to_end
+from worker.command import fail, launch, read_or_leave, run_to_end
 from worker.core.exits import Exit, FailOn
 from worker.ending import drop_stdout, leave, printed
 from worker.options import Duration, FailOnType, Id, JsonObject, ReportType, common

@@ -4,7 +4,6 @@ slices. In a thread of this process it would hold the interpreter for tens of mi
 
 import asyncio
 import gc
-import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
@@ -62,10 +61,9 @@ async def load_aside(
 
 async def _start(command: Sequence[str], path: Path, environ: Mapping[str, str]) -> Process:
     """In a process group of its own: Ctrl-C asks us to stop gracefully, and is not for the child."""
-    arguments = [*command, path, *sys.path]
     try:
         return await asyncio.create_subprocess_exec(
-            *arguments, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, env=environ, process_group=0
+            *command, str(path), *sys.path, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, env=environ, process_group=0
         )
     except OSError as error:
         raise TransferError(f"no process can be started for it ({error.strerror})") from None
@@ -100,10 +98,9 @@ def _told_by(mark: bytes) -> str:
 
 
 def _ended(code: int) -> str:
-    """How a process did that returned this."""
-    if code >= 0:
-        return f"ended with exit code {code}"
-    return f"was ended by {signal.Signals(-code).name}"
+    if code < 0:
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}" if code else "wrote no settings"
 
 
 async def _end(process: Process) -> None:

@@ -4,6 +4,7 @@ import gc
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from worker.config.load import load
@@ -18,17 +19,18 @@ NICE = 10
 def main(path: Path) -> None:
     gc.disable()  # the process is over before any garbage matters
     os.nice(NICE)
-    for piece in stream(_outcome(path)):
+    for piece in stream(outcome(path)):
         sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()
 
 
-def _outcome(path: Path) -> Settings | ConfigError:
+def outcome(path: Path, load: Callable[..., Settings] = load) -> Settings | ConfigError:
+    """What loading comes to. A bug of ours is told by its place alone: its text could hold what the files hold."""
     try:
         return load(path, environ=os.environ)
     except ConfigError as error:
         return error
-    except Exception as error:  # a bug of ours, told by its place alone: its text could hold what the files hold
+    except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         bug = f"{type(error).__name__} in {Path(place.filename).name}:{place.lineno}, a bug of ours"
         return ConfigError([f"{shown_path(path)}:1:1: cannot be read: {bug}"])

@@ -1,9 +1,8 @@
 """Settings on their way from one process to another, in frames so small that taking one in holds up no probe."""
 
 import pickle
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
-from itertools import chain
 from operator import is_
 from pathlib import Path
 from struct import Struct
@@ -30,20 +29,20 @@ _OTHERS = tuple(field.name for field in fields(Target) if field.name not in _PAR
 
 def stream(outcome: Settings | ConfigError) -> Iterator[bytes]:
     """What loading came to, as bytes; an `Intake` makes the same of its frames."""
-    settings = outcome if isinstance(outcome, Settings) else None
-    frames: Iterable[bytes] = (
-        chain(
-            _frames("watched_files", list(settings.watched_files.items())),
-            _frames("pins", list(settings.pins.items())),
-            _frames("targets", settings.targets),
-            [_frame("settings", replace(settings, targets=(), pins={}, watched_files={}))],
-        )
-        if settings
-        else chain(_frames("watched_files", list(outcome.files.items())), [_frame("problems", outcome.problems)])
-    )
     yield MARK
-    for frame in frames:
+    for frame in _all_frames(outcome):
         yield LENGTH.pack(len(frame)) + frame
+
+
+def _all_frames(outcome: Settings | ConfigError) -> Iterator[bytes]:
+    if isinstance(outcome, ConfigError):
+        yield from _frames("watched_files", list(outcome.files.items()))
+        yield _frame("problems", outcome.problems)
+        return
+    yield from _frames("watched_files", list(outcome.watched_files.items()))
+    yield from _frames("pins", list(outcome.pins.items()))
+    yield from _frames("targets", outcome.targets)
+    yield _frame("settings", replace(outcome, targets=(), pins={}, watched_files={}))
 
 
 def _frame(kind: str, content: Any) -> bytes:
@@ -96,27 +95,31 @@ class Intake:
         except Exception as error:  # of what is no pickle, or one of other classes, pickle makes anything
             raise TransferError(f"its reader wrote no settings ({type(error).__name__})") from None
         yield
-        new: dict[int, Any] = {}  # its parts by identity; those that nobody keeps go with the frame
-        match kind:
-            case "targets":
-                for target in content:
-                    self._targets.append(self._same_or_new(target, new))
-                    yield
-            case "pins":
-                for key, pin in content:
-                    self._pins[key] = self._first(pin, new)
-                    yield
-            case "watched_files":
-                self._files.update(content)
-            case "problems":
-                raise ConfigError(content, self._files)
-            case "settings":
-                whole = {"targets": tuple(self._targets), "pins": self._pins, "watched_files": self._files}
-                self.settings = replace(content, **whole)
-                for done in (self._firsts, self._old):
-                    while done:  # to free it all at once takes its time as well
-                        done.popitem()
-                        yield
+        if kind == "settings":
+            yield from self._complete(content)
+        elif kind == "problems":
+            raise ConfigError(content, self._files)
+        else:
+            new: dict[int, Any] = {}  # parts by identity; those that nobody keeps go with the frame
+            for item in content:
+                self._add(kind, item, new)
+                yield
+
+    def _add(self, kind: str, item: Any, new: dict[int, Any]) -> None:
+        if kind == "targets":
+            self._targets.append(self._same_or_new(item, new))
+        elif kind == "pins":
+            self._pins[item[0]] = self._first(item[1], new)
+        else:
+            self._files[item[0]] = item[1]
+
+    def _complete(self, settings: Settings) -> Iterator[None]:
+        targets = tuple(self._targets)
+        self.settings = replace(settings, targets=targets, pins=self._pins, watched_files=self._files)
+        for done in (self._firsts, self._old):
+            while done:  # to free it all at once takes its time as well
+                done.popitem()
+                yield
 
     def _same_or_new(self, target: Target, new: dict[int, Any]) -> Target:
         before = self._before.get(target.key)
@@ -134,7 +137,8 @@ class Intake:
         """
         found = known.get(id(part))
         if found is None:
-            said = hash(repr(part))
+            # the keys that a pin lets go missing are written in any order
+            said = hash(part) if isinstance(part, Pin) else hash(repr(part))
             found = self._firsts.get(said)
             if found is None or found != part:
                 found = self._firsts[said] = part
