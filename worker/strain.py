@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from worker.backlog import Backlog
 from worker.core.limit import Limit
@@ -21,7 +21,6 @@ from worker.core.overload import (
     watch,
 )
 from worker.core.result import SkipReason
-from worker.core.target import Target
 from worker.limits import Hold, Limits
 from worker.probe import Probe
 from worker.world import World

@@ -13,19 +13,21 @@ import sys
 import time
 from array import array
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.children import KEY, KEY_NAME, say
 from tests.benchmarks.spent import cpu_now_s
 from worker.app import Launch, Worker, assemble
+from worker.config.aside import load_aside
 from worker.config.load import load
 from worker.core.exchange import Reply
 from worker.core.summary import percentile
-from worker.core.target import TargetKey
+from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded
 from worker.daemon import Daemon, Serving
+from worker.settings import Settings
 from worker.web.board import Board
 
 
@@ -119,6 +121,10 @@ async def main(config: Path, warm_s: float, window_s: float, aligned_s: float) -
     launch = Launch(environ={KEY_NAME: KEY}, log_level="error")  # many a stall is a line of the log
     settings = load(config, environ=launch.environ)
     board, notes = Board(), Notes()
+
+    def again(before: Mapping[TargetKey, Target]) -> Coroutine[Any, Any, Settings]:
+        return load_aside(config, environ=launch.environ, before=before)
+
     async with assemble(settings, launch, targets=settings.targets, extra={"board": board, "notes": notes}) as worker:
         board.redact = worker.connection.redact
         await asyncio.sleep(-time.time() % aligned_s if aligned_s else 0.0)
@@ -126,7 +132,7 @@ async def main(config: Path, warm_s: float, window_s: float, aligned_s: float) -
         loop.call_later(warm_s + window_s, lambda: say(notes.end(worker)))
         ended = loop.run_in_executor(None, sys.stdin.read)
         ended.add_done_callback(lambda _: os.kill(os.getpid(), signal.SIGTERM))
-        await Daemon(worker, board, Serving(load=lambda: settings, announce=say)).run()
+        await Daemon(worker, board, Serving(load=again, announce=say)).run()
 
 
 if __name__ == "__main__":

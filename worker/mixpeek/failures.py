@@ -99,8 +99,8 @@ def is_death(error: Exception) -> bool:
 
 
 def forget_frames(error: BaseException) -> None:
-    """Ends a circle that only the garbage collector would: an error knows the frames that it passed, and those, above all
-    those of aiohttp, know the error.
+    """Ends a circle that only the garbage collector would: an error knows the frames that it passed, and those know the
+    error, aiohttp's above all.
     """
     left: list[BaseException | None] = [error]
     while left:
