@@ -13,7 +13,7 @@ from worker.connection import Connection
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded, Track, advance
 from worker.daemon import FRESH_S, READY_S, Daemon, Serving
-from worker.settings import ApiSettings, ConfigError, OutputSettings, Settings, TlsSettings
+from worker.settings import ApiSettings, ConfigError, OutputSettings, Settings, TextfileSettings, TlsSettings
 from worker.sinks.log import LogSink
 from worker.sinks.metrics import Metrics
 from worker.web.board import Board
@@ -128,15 +128,24 @@ async def test_a_reload_whose_client_cannot_be_made_changes_nothing() -> None:
     assert 'plugin_probe_calls_total{mixpeek_namespace="ns_a"' in case.exposition()
 
 
-async def test_what_a_reload_cannot_change_is_told_until_it_is_changed_back(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("outputs", "key"),
+    [
+        pytest.param(OutputSettings(listen_port=1), "outputs.listen", id="listen"),
+        pytest.param(OutputSettings(histograms="namespace"), "outputs.histograms", id="histograms"),
+    ],
+)
+async def test_what_a_reload_cannot_change_is_told_until_it_is_changed_back(
+    outputs: OutputSettings, key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     case = Case()
-    case.loaded = replace(case.settings, outputs=OutputSettings(listen_port=1))
+    case.loaded = replace(case.settings, outputs=outputs)
     for _ in range(2):
         await case.daemon.reload()
-        assert "outputs.listen" in "".join(capsys.readouterr())
-    case.loaded = case.settings
+        assert "".join(capsys.readouterr()).count("outputs.") == 1
+    case.loaded = replace(case.settings, outputs=OutputSettings(textfile=TextfileSettings(path=Path("x"))))
     await case.daemon.reload()
-    assert "outputs.listen" not in "".join(capsys.readouterr())
+    assert key not in "".join(capsys.readouterr())
 
 
 async def test_reloads_wait_for_one_another() -> None:

@@ -195,7 +195,7 @@ async def assemble(
 
     `evidence` keeps the headers of replies, for somebody who will look at them.
     """
-    clock, metrics = SystemClock(), Metrics(version=VERSION)
+    clock, metrics = SystemClock(), Metrics(version=VERSION, histograms=settings.outputs.histograms)
 
     def stalled(lost_s: float) -> None:
         metrics.own.stalls.inc()

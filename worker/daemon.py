@@ -5,12 +5,12 @@ import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from worker.app import Launch, Worker, assemble, stop_signals
 from worker.core.target import Target, TargetKey
-from worker.settings import ConfigError, Settings
+from worker.settings import ConfigError, OutputSettings, Settings
 from worker.slices import Slices
 from worker.stamp import Stamp, stamp
 from worker.web.board import Board, Shown
@@ -48,7 +48,7 @@ class Daemon:
         self._board = board
         self._serving = serving
         self._started_at = worker.clock.now()
-        self._listens = worker.settings.outputs
+        self._outputs = worker.settings.outputs
         self._watched = worker.settings.watched_files
         self._reloading = asyncio.Lock()
 
@@ -153,10 +153,16 @@ class Daemon:
                 return error.problems
             self._watched = settings.watched_files
             self._note_reload(accepted=True)
-            listens = replace(self._listens, textfile=settings.outputs.textfile)
-            restart = None if listens == settings.outputs else ["outputs.listen"]
-            self._worker.log.event("config.reloaded", targets=len(settings.targets), needs_restart=restart)
+            restart = self._needs_restart(settings.outputs)
+            self._worker.log.event("config.reloaded", targets=len(settings.targets), needs_restart=restart or None)
             return []
+
+    def _needs_restart(self, outputs: OutputSettings) -> list[str]:
+        """The keys that were changed and do not take effect."""
+        was, now = self._outputs, outputs
+        listen = (was.listen_host, was.listen_port) != (now.listen_host, now.listen_port)
+        changed = {"outputs.listen": listen, "outputs.histograms": was.histograms != now.histograms}
+        return [key for key, differs in changed.items() if differs]
 
     def _note_reload(self, *, accepted: bool) -> None:
         own = self._worker.metrics.own

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from worker.core.pin import Pin
 from worker.core.target import Target, TargetKey
@@ -96,11 +97,16 @@ class TextfileSettings:
     required: bool = True
 
 
+#: Whose durations make one histogram.
+Histograms = Literal["target", "namespace"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputSettings:
     listen_host: str = "127.0.0.1"
     listen_port: int = 9464
     textfile: TextfileSettings | None = None
+    histograms: Histograms = "target"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,7 +64,9 @@ def test_every_key_of_the_worker_file_reaches_the_settings() -> None:
     assert settings.schedule == ScheduleSettings(interval_s=90.0, timeout_s=2.5, deadline_s=3600.0, grace_s=0.0)
     assert settings.confirm == ConfirmSettings(rechecks=2, delay_s=0.25)
     textfile = TextfileSettings(path=GOOD / "metrics" / "probe.prom", required=False)
-    assert settings.outputs == OutputSettings(listen_host="::1", listen_port=9465, textfile=textfile)
+    assert settings.outputs == OutputSettings(
+        listen_host="::1", listen_port=9465, textfile=textfile, histograms="namespace"
+    )
 
 
 def test_the_template_is_a_target_with_the_defaults() -> None:

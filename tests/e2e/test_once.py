@@ -48,9 +48,9 @@ TEXTFILE = {"textfile": {"path": "probe.prom"}}
 FLEET = [target("a_1", "ns_a"), target("b_1", "ns_a"), target("a_1", "ns_b"), target("c_1", "other")]
 
 
-async def probed(folder: Path, *options: str) -> Seen:
+async def probed(folder: Path, *options: str, **outputs: str) -> Seen:
     async with serving({"b_1": refuse(500)}) as server:
-        write_config(folder, server.url, FLEET, outputs=TEXTFILE)
+        write_config(folder, server.url, FLEET, outputs=TEXTFILE | outputs)
         done = await run("once", "-c", "worker.yaml", *options, cwd=folder)
         return Seen(done, server.calls, folder)
 
@@ -72,6 +72,11 @@ async def no_outputs(folder: Path) -> Seen:
 async def everything(folder: Path) -> Seen:
     reports = [f"--report={kind}" for kind in ("json=out.json", "junit=out.xml", "markdown=out.md", "json=again.json")]
     return await probed(folder, "--period", "7m", "--format", "table", *reports)
+
+
+@case
+async def histograms(folder: Path) -> Seen:
+    return await probed(folder, histograms="namespace")
 
 
 def test_only_takes_globs_and_writes_no_outputs(seen: Together) -> None:
@@ -132,6 +137,14 @@ def test_the_textfile_tells_of_the_period_and_the_run(seen: Together) -> None:
     assert 'plugin_probe_success{mixpeek_namespace="ns_a",plugin="b_1"} 0' in text
     assert "plugin_probe_last_run_success_timestamp_seconds" in text
     assert "# EOF" not in text
+
+
+def test_durations_are_told_by_namespace_where_that_is_configured(seen: Together) -> None:
+    series = 'plugin_probe_duration_seconds_count{mixpeek_namespace="ns_a",plugin="a_1"} 1\n'
+    assert series in seen["everything"].text("probe.prom")
+    text = seen["histograms"].text("probe.prom")
+    assert text.count("plugin_probe_duration_seconds_count{") == 3
+    assert 'plugin_probe_duration_seconds_count{mixpeek_namespace="ns_a"} 1\n' in text  # its other target gave a 500
 
 
 def test_every_log_line_has_the_four_keys(seen: Together) -> None:

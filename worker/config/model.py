@@ -187,6 +187,9 @@ class Outputs(Keys):
 
     listen: Listen | None = key("Where the daemon serves /metrics; host:port, or :port.", "127.0.0.1:9464")
     textfile: Textfile | None = key("Metrics for node_exporter's textfile collector; default: none.")
+    histograms: Literal["target", "namespace"] | None = key(
+        "Whose durations make one histogram; namespace: 14 series fewer for each target.", "target"
+    )
 
 
 class WorkerFile(Keys):

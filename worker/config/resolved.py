@@ -126,6 +126,7 @@ def _outputs(outputs: OutputSettings) -> dict[str, Any]:
     return _written(
         listen=listen_text(outputs.listen_host, outputs.listen_port),
         textfile={"path": _path(textfile.path), "required": textfile.required} if textfile else None,
+        histograms=outputs.histograms,
     )
 
 

@@ -166,7 +166,7 @@ class WorkerSections:
             textfile=TextfileSettings(path=self._path(textfile.path), **given(required=textfile.required))
             if textfile
             else None,
-            **given(listen_host=host, listen_port=port),
+            **given(listen_host=host, listen_port=port, histograms=outputs.histograms),
         )
 
     def _path(self, written: str) -> Path:

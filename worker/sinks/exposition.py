@@ -5,25 +5,32 @@ target; changed families are rendered in short slices, and a scrape streams fami
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded, Track
-from worker.sinks.families import FAMILIES, head, reader, target_labels, writer
+from worker.sinks.families import FAMILIES, Family, head, reader, target_labels, writer
 
 #: No piece of a stream is larger than this.
 PIECE_BYTES = 65_536
-#: So many targets' lines are joined at a time: about a piece of a plain family.
-_BATCH = 512
+#: So many targets' lines are joined at a time: about a piece of the histograms, the largest family.
+_BATCH = 64
+#: So many pages are looked at before the event loop gets its turn.
+_LOOKED_AT = 4096
 
-_STEADY = [family for family in FAMILIES if not family.moves]
-_MOVING = [family for family in FAMILIES if family.moves]
-_read_steady, _write_steady, _write_moving = reader(_STEADY), writer(_STEADY), writer(_MOVING)
 
-#: Where the lines of a family are in a page.
-_PLACES = {family.name: place for place, family in enumerate([*_STEADY, *_MOVING])}
+class _Form:
+    """What a page is made of: how its lines are written, and where those of a family are."""
+
+    def __init__(self, families: Sequence[Family]) -> None:
+        steady = [family for family in families if not family.moves]
+        moving = [family for family in families if family.moves]
+        self.steady = len(steady)
+        self.read_steady, self.write_steady, self.write_moving = reader(steady), writer(steady), writer(moving)
+        places = {family.name: place for place, family in enumerate([*steady, *moving])}
+        self.families = [(family, places[family.name]) for family in families]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,17 +46,20 @@ class _Page:
     read: tuple[Any, ...] = ()
     lines: tuple[bytes, ...] = ()
 
-    def refresh(self) -> None:
+    def refresh(self, form: _Form) -> None:
         labels, target, track = self.labels, self.target, self.track
-        read = _read_steady(target, track)
-        steady = self.lines[: len(_STEADY)] if read == self.read else _write_steady(labels, target, track)
-        self.read, self.lines = read, steady + _write_moving(labels, target, track)
+        read = form.read_steady(target, track)
+        steady = self.lines[: form.steady] if read == self.read else form.write_steady(labels, target, track)
+        self.read, self.lines = read, steady + form.write_moving(labels, target, track)
 
 
 class Exposition:
     """The per-target part of /metrics. Results of targets that were never added, or have left, are ignored."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self, *, families: Sequence[Family] = FAMILIES, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._form = _Form(families)
         self._clock = clock
         self._pages: dict[TargetKey, _Page] = {}
         self._dirty: dict[TargetKey, _Page] = {}
@@ -70,15 +80,15 @@ class Exposition:
         page = self._dirty[target.key] = self._pages[target.key]
         page.target = target
 
-    def record(self, recorded: Recorded) -> bool:
-        """False for a target that was never added, or has left."""
+    def record(self, recorded: Recorded) -> Track | None:
+        """What the track was before; None for a target that was never added, or has left."""
         key = recorded.result.target.key
         page = self._pages.get(key)
         if page is None:
-            return False
-        page.track = recorded.track
+            return None
+        before, page.track = page.track, recorded.track
         self._dirty[key] = page
-        return True
+        return before
 
     def forget(self, key: TargetKey) -> None:
         self._pages.pop(key, None)
@@ -86,31 +96,34 @@ class Exposition:
 
     def render(self, budget_s: float = 0.002) -> bool:
         """Renders marked targets for at most `budget_s` (and one target more); True when none is left."""
-        dirty, clock = self._dirty, self._clock
+        dirty, clock, form = self._dirty, self._clock, self._form
         until = clock() + budget_s
         while dirty:
             # The last in goes first: every scrape waits for all of them, so none can be left behind.
-            dirty.popitem()[1].refresh()
+            dirty.popitem()[1].refresh(form)
             if clock() >= until:
                 break
         return not dirty
 
     def stream(self, *, openmetrics: bool) -> Iterator[bytes]:
-        """Every family in turn, as it was when the last marked target had been rendered; no `# EOF`.
+        """Every family in turn, each target as it was at one moment before the first of them; no `# EOF`.
 
         An empty piece only gives the caller a chance to let the event loop go on.
         """
         while not self.render():
             yield b""
-        pages = [page.lines for page in self._pages.values()]
-        yield from in_pieces(_lines(pages, openmetrics=openmetrics))
+        listed, pages = list(self._pages.values()), []
+        for start in range(0, len(listed), _LOOKED_AT):
+            if start:
+                yield b""
+            pages += [page.lines for page in listed[start : start + _LOOKED_AT]]
+        yield from in_pieces(_lines(self._form, pages, openmetrics=openmetrics))
 
 
-def _lines(pages: list[tuple[bytes, ...]], *, openmetrics: bool) -> Iterator[bytes]:
+def _lines(form: _Form, pages: list[tuple[bytes, ...]], *, openmetrics: bool) -> Iterator[bytes]:
     """A family of which no target has a sample is left out, HELP and TYPE included."""
-    for family in FAMILIES:
+    for family, place in form.families:
         opening = head(family.name, family.kind, family.help, openmetrics=openmetrics)
-        place = _PLACES[family.name]
         for start in range(0, len(pages), _BATCH):
             block = b"".join([lines[place] for lines in pages[start : start + _BATCH]])
             if block:

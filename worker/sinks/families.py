@@ -149,8 +149,8 @@ def _histogram(name: str, text: str) -> Family:
     return Family(name=name, kind="histogram", help=text, samples=samples, moves=True)
 
 
-def writer(families: Iterable[Family]) -> Callable[[str, Target, Track], tuple[bytes, ...]]:
-    """Gives the lines of each family.
+def writer(families: Iterable[Family]) -> Callable[[str, Any, Any], tuple[bytes, ...]]:
+    """Takes rendered labels, a target and a track, or what has their fields; gives the lines of each family.
 
     One function with every line in its place takes half the time of going through the families one by one, and every
     probe pays for it. Nothing but what stands in this module is compiled.
@@ -171,6 +171,12 @@ def _compiled(parameters: str, values: Sequence[str]) -> Callable[..., tuple[Any
     made: Callable[..., tuple[Any, ...]] = eval(f"lambda {parameters}: ({', '.join(values)},)", globals())  # noqa: S307 (ours)
     return made
 
+
+#: By target or, where that is configured, by namespace (tally.py).
+DURATION = _histogram(
+    "plugin_probe_duration_seconds",
+    "Latency of 2xx replies, and of time-outs at the time given; nothing that a stall of the worker touched.",
+)
 
 FAMILIES: tuple[Family, ...] = (
     _info(
@@ -242,10 +248,7 @@ FAMILIES: tuple[Family, ...] = (
         "plugin_probe_unknowns_total", "track.unknowns", "Results that proved nothing about the plugin, skipped apart."
     ),
     _counter("plugin_probe_calls_total", "track.calls", "Every call sent: what is billed.", moves=True),
-    _histogram(
-        "plugin_probe_duration_seconds",
-        "Latency of 2xx replies, and of time-outs at the time given; nothing that a stall of the worker touched.",
-    ),
+    DURATION,
     _info(
         "plugin_probe_response_shape_info",
         "shape_labels(track.shape_label, track.response_type)",

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded, Track
+from worker.settings import Histograms
 from worker.sinks.exposition import Exposition, in_pieces
+from worker.sinks.families import DURATION, FAMILIES
 from worker.sinks.instruments import Instruments
 from worker.sinks.tally import Tally
 
@@ -19,10 +21,13 @@ class Metrics:
         *,
         version: str,
         python: str = platform.python_version(),
+        histograms: Histograms = "target",
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.own = Instruments(version=version, python=python)
-        self._exposition = Exposition(clock=clock)
+        self._by_namespace = histograms == "namespace"
+        families = [family for family in FAMILIES if family is not DURATION or not self._by_namespace]
+        self._exposition = Exposition(families=families, clock=clock)
         self._tally = Tally()
         self.own.targets.set_function(lambda: len(self._exposition))
 
@@ -32,7 +37,7 @@ class Metrics:
             self.replace(target)
             return
         self._exposition.add(target, track)
-        self._tally.enter(target.key.namespace)
+        self._tally.enter(target.key.namespace, track)
 
     def replace(self, target: Target) -> None:
         """A known target with other settings (interval, labels)."""
@@ -41,9 +46,13 @@ class Metrics:
     def record(self, recorded: Recorded) -> None:
         """Marks the target and counts; nothing is rendered. Results of a target that has left are dropped."""
         result = recorded.result
-        if not self._exposition.record(recorded):
+        before = self._exposition.record(recorded)
+        if before is None:
             return
-        self._tally.count(result.target.key.namespace, result.outcome)
+        namespace = result.target.key.namespace
+        self._tally.count(namespace, result.outcome)
+        if self._by_namespace:
+            self._tally.observe(namespace, before, recorded.track)
         if result.skipped is not None:
             self.own.skipped.labels(result.skipped.value).inc()
         if result.lateness_s is not None:
@@ -61,5 +70,7 @@ class Metrics:
     def exposition(self, *, openmetrics: bool = False) -> Iterator[bytes]:
         """The whole text in pieces of at most 64 kB; an empty one is only a chance to let the event loop go on."""
         yield from self._exposition.stream(openmetrics=openmetrics)
-        yield from in_pieces(self._tally.stream(openmetrics=openmetrics))
+        if self._by_namespace:
+            yield from in_pieces(self._tally.durations(openmetrics=openmetrics))
+        yield from in_pieces(self._tally.results(openmetrics=openmetrics))
         yield self.own.text(openmetrics=openmetrics) + (b"# EOF\n" if openmetrics else b"")
