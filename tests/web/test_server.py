@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -83,6 +84,32 @@ async def test_metrics_are_squeezed_when_that_is_asked_for(accepted: str, squeez
         assert (reply.headers.get("Content-Encoding") == "gzip") is squeezed
     whole = gzip.decompress(body) if squeezed else body
     assert whole == b"a 1\n" * 10_000 + b"b 1\n" * 10_000
+
+
+class Counted(ThreadPoolExecutor):
+    """Counts what is done beside the event loop."""
+
+    def __init__(self) -> None:
+        super().__init__(max_workers=1)
+        self.done = 0
+
+    def submit(self, *arguments: Any, **more: Any) -> Any:
+        self.done += 1
+        return super().submit(*arguments, **more)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "beside"), [pytest.param("gzip", 2, id="gzip"), pytest.param("identity", 0, id="identity")]
+)
+async def test_large_pieces_are_squeezed_beside_the_loop_and_small_ones_at_once(accepted: str, beside: int) -> None:
+    threads = Counted()
+    asyncio.get_running_loop().set_default_executor(threads)
+    surface = HandMade(pieces=[b"a 1\n" * 10_000, b"b 1\n", b"", b"c 1\n" * 10_000])
+    async with asking(surface) as client:
+        asked_before = threads.done
+        async with client.get("/metrics", headers={"Accept-Encoding": accepted}) as reply:
+            assert await reply.read()
+    assert threads.done - asked_before == beside
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/api/v1/targets", "/nowhere"])

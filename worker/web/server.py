@@ -18,6 +18,8 @@ from worker.web.page import status_page
 #: What blackbox_exporter leaves of the scrape's time-out, for the answer to travel.
 SCRAPE_MARGIN_S = 0.5
 DEFAULT_PROBE_S = 10.0
+#: A larger piece is compressed beside the event loop: 64 kB take a millisecond.
+INLINE_BYTES = 16_384
 #: So many targets are shown at a time, before probes get their turn.
 BATCH = 100
 
@@ -97,7 +99,11 @@ class _Metrics(_Handler):
         if request.method == "HEAD":  # aiohttp would send what is written, and the next reply would begin with it
             return response
         for piece in self._surface.exposition(openmetrics=openmetrics):
-            out = squeeze.compress(piece) if squeeze else piece
+            out = piece
+            if squeeze and len(piece) > INLINE_BYTES:
+                out = await asyncio.to_thread(squeeze.compress, piece)
+            elif squeeze:
+                out = squeeze.compress(piece)
             if out:
                 await response.write(out)
             await asyncio.sleep(0)  # probes go on while a large exposition is served
