@@ -10,7 +10,7 @@ from tests.sinks.given import T0, VECTOR, exchange, last, probed, reply, target,
 from worker.core.exchange import Refusal
 from worker.core.target import TargetKey
 from worker.core.track import Recorded, Track
-from worker.sinks.exposition import PIECE_BYTES, Exposition
+from worker.sinks.exposition import PIECE_BYTES, Exposition, in_pieces
 from worker.sinks.families import FAMILIES
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -145,6 +145,21 @@ def test_a_stream_under_way_shows_the_moment_at_which_it_began() -> None:
     assert b"".join([*begun, *stream]).decode() == whole
     assert "ns_new" in text(exposition)
     assert 'plugin="p3"}' not in text(exposition).replace('ns_new",plugin="p3"', "")
+
+
+def test_blocks_in_which_there_is_nothing_do_not_hold_the_loop() -> None:
+    pieces = list(in_pieces([b"a", *[b""] * 1000, b"b"]))
+    assert pieces.count(b"") > 3
+    assert b"".join(pieces) == b"ab"
+
+
+def test_a_stream_of_many_targets_lets_the_loop_go_on_before_and_after_them() -> None:
+    exposition = Exposition()
+    for number in range(17_000):
+        exposition.add(target(plugin=str(number)))
+    assert exposition.render(100.0)
+    pieces = list(exposition.stream(openmetrics=False))
+    assert pieces[:2] == pieces[-2:] == [b"", b""]
 
 
 def test_no_piece_is_larger_than_64_kb_and_none_is_needlessly_small() -> None:

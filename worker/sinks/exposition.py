@@ -17,8 +17,8 @@ from worker.sinks.families import FAMILIES, Family, head, reader, target_labels,
 PIECE_BYTES = 65_536
 #: So many targets' lines are joined at a time: about a piece of the histograms, the largest family.
 _BATCH = 64
-#: So many pages are looked at before the event loop gets its turn.
-_LOOKED_AT = 4096
+#: So many batches are looked at before the event loop gets its turn, however little comes of them.
+_MOST_BATCHES = 128
 
 
 class _Form:
@@ -62,6 +62,7 @@ class Exposition:
         self._form = _Form(families)
         self._clock = clock
         self._pages: dict[TargetKey, _Page] = {}
+        self._listed: list[_Page] = []  # the same pages once a stream wanted them, until one comes or goes
         self._dirty: dict[TargetKey, _Page] = {}
 
     def __len__(self) -> int:
@@ -74,6 +75,7 @@ class Exposition:
         """A configured target: its series exist from now on, at 0 unless `track` remembers more."""
         page = _Page(target=target, track=track, labels=target_labels(target.key))
         self._pages[target.key] = self._dirty[target.key] = page
+        self._listed = []
 
     def replace(self, target: Target) -> None:
         """The same target with other settings (interval, labels); what is remembered of it stays."""
@@ -93,6 +95,7 @@ class Exposition:
     def forget(self, key: TargetKey) -> None:
         self._pages.pop(key, None)
         self._dirty.pop(key, None)
+        self._listed = []
 
     def render(self, budget_s: float = 0.002) -> bool:
         """Renders marked targets for at most `budget_s` (and one target more); True when none is left."""
@@ -112,33 +115,44 @@ class Exposition:
         """
         while not self.render():
             yield b""
-        listed, pages = list(self._pages.values()), []
-        for start in range(0, len(listed), _LOOKED_AT):
-            if start:
+        listed = self._listed = self._listed or list(self._pages.values())
+        batches: list[list[tuple[bytes, ...]]] = []
+        for start in range(0, len(listed), _BATCH):
+            batches.append([page.lines for page in listed[start : start + _BATCH]])
+            if len(batches) % _MOST_BATCHES == 0:
                 yield b""
-            pages += [page.lines for page in listed[start : start + _LOOKED_AT]]
-        yield from in_pieces(_lines(self._form, pages, openmetrics=openmetrics))
+        yield from in_pieces(_lines(self._form, batches, openmetrics=openmetrics))
+        while len(batches) > _MOST_BATCHES:  # to let go of so much at once takes longer than to look at it
+            del batches[-_MOST_BATCHES:]
+            yield b""
 
 
-def _lines(form: _Form, pages: list[tuple[bytes, ...]], *, openmetrics: bool) -> Iterator[bytes]:
+def _lines(form: _Form, batches: list[list[tuple[bytes, ...]]], *, openmetrics: bool) -> Iterator[bytes]:
     """A family of which no target has a sample is left out, HELP and TYPE included."""
     for family, place in form.families:
         opening = head(family.name, family.kind, family.help, openmetrics=openmetrics)
-        for start in range(0, len(pages), _BATCH):
-            block = b"".join([lines[place] for lines in pages[start : start + _BATCH]])
-            if block:
-                yield opening + block
-                opening = b""
+        for batch in batches:
+            block = b"".join([lines[place] for lines in batch])
+            if block and opening:
+                block, opening = opening + block, b""
+            yield block
 
 
 def in_pieces(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Gathers small blocks and cuts large ones, so that nothing is larger than PIECE_BYTES."""
+    """Gathers small blocks and cuts large ones, so that nothing is larger than PIECE_BYTES.
+
+    After many blocks that do not fill a piece (no target is warming, say) there is an empty one.
+    """
     held: list[bytes] = []
-    size = 0
+    size = waited = 0
     for block in blocks:
+        waited += 1
         if held and size + len(block) > PIECE_BYTES:
             yield b"".join(held)
-            held, size = [], 0
+            held, size, waited = [], 0, 0
+        elif waited > _MOST_BATCHES:
+            yield b""
+            waited = 0
         if len(block) <= PIECE_BYTES:
             held.append(block)
             size += len(block)
