@@ -85,8 +85,7 @@ class Engine:
         if self.stopping:
             return
         self.stopping = reason
-        picked = [self._picked] if self._picked else []
-        for probe in [*picked, *self._backlog.drain(), *self.agenda.clear()]:
+        for probe in [*filter(None, [self._picked]), *self._backlog.drain(), *self.agenda.clear()]:
             self._abandon(probe, reason)
         asyncio.get_running_loop().call_later(self.terms.grace_s, self._cut_off)
         self._check_done()
