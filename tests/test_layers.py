@@ -31,7 +31,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("worker.clock", "worker.slices"),
     ("worker.limits", "worker.probe"),
     ("worker.backlog", "worker.agenda", "worker.running"),
-    ("worker.stall",),
+    ("worker.stall", "worker.collector"),
     ("worker.world",),
     ("worker.strain", "worker.roster"),
     ("worker.engine",),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.fakes import FakeClock, VirtualLoop, virtually
-from worker.stall import STALL_S, TICK_S, LagMeter
+from worker.stall import STALL_S, TICK_S, TOGETHER_S, LagMeter, Stalls
 
 
 class Metered:
@@ -137,3 +137,34 @@ def test_a_meter_that_does_not_run_counts_nothing(begin: Callable[[LagMeter], No
     metered = virtually(main())
     assert metered.meter.lost_s() == 0.0
     assert metered.lags == []
+
+
+def told_of(*pauses_s: float) -> list[tuple[int, float]]:
+    """What is told of stalls of 0.1 s, each so long after the one before, and at the end."""
+
+    async def main() -> list[tuple[int, float]]:
+        told: list[tuple[int, float]] = []
+        stalls = Stalls(lambda number, lost_s: told.append((number, round(lost_s, 3))))
+        for pause_s in pauses_s:
+            await asyncio.sleep(pause_s)
+            stalls.add(0.1)
+        stalls.stop()
+        return told
+
+    return virtually(main())
+
+
+@pytest.mark.parametrize(
+    ("pauses_s", "told"),
+    [
+        pytest.param((), [], id="none"),
+        pytest.param((0.0,), [(1, 0.1)], id="one, at once"),
+        pytest.param((0.0, 1.0, 1.0), [(1, 0.1), (2, 0.2)], id="the next two together, at the end"),
+        pytest.param((0.0, 1.0, TOGETHER_S), [(1, 0.1), (1, 0.1), (1, 0.1)], id="one in each ten seconds"),
+        pytest.param((0.0, 3 * TOGETHER_S), [(1, 0.1), (1, 0.1)], id="two far apart, each at once"),
+    ],
+)
+def test_stalls_that_follow_one_another_are_told_together(
+    pauses_s: tuple[float, ...], told: list[tuple[int, float]]
+) -> None:
+    assert told_of(*pauses_s) == told

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from worker.clock import Clock, SystemClock
+from worker.collector import tuned
 from worker.connection import Connection
 from worker.core.attempt import Policy
 from worker.core.limit import Limit
@@ -25,7 +26,7 @@ from worker.sinks import textfile
 from worker.sinks.log import LogSink, configure
 from worker.sinks.metrics import Metrics
 from worker.slices import Slices
-from worker.stall import LagMeter
+from worker.stall import LagMeter, Stalls
 from worker.version import VERSION
 from worker.world import Recorder, Terms, World
 
@@ -199,8 +200,12 @@ async def assemble(
 
     def stalled(lost_s: float) -> None:
         metrics.own.stalls.inc()
-        log.event("worker.stalled", level="warning", lost_s=round(lost_s, 3))
+        stalls.add(lost_s)
 
+    def told(number: int, lost_s: float) -> None:
+        log.event("worker.stalled", level="warning", lost_s=round(lost_s, 3), stalls=number)
+
+    stalls = Stalls(told)
     lag = LagMeter(clock, on_lag=metrics.own.loop_lag.observe, on_stall=stalled)
     connection = Connection(launch.environ, clock, lag.lost_s, metrics.own, evidence=evidence)
     configure(level=launch.log_level, fmt=launch.log_format, run_id=launch.run_id, redact=connection.redact)
@@ -209,20 +214,20 @@ async def assemble(
     try:
         for target in targets:
             metrics.add(target)
-        gc.freeze()  # what is there now stays: collections need not look at it again
-        gc.enable()
-        yield Worker(
-            settings,
-            launch,
-            connection,
-            log=log,
-            metrics=metrics,
-            clock=clock,
-            extra=extra or {},
-            begun=lag.start,
-        )
+        with tuned():
+            yield Worker(
+                settings,
+                launch,
+                connection,
+                log=log,
+                metrics=metrics,
+                clock=clock,
+                extra=extra or {},
+                begun=lag.start,
+            )
     finally:
         lag.stop()
+        stalls.stop()
         await connection.close()
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.app import Launch, Worker, assemble, stop_signals
+from worker.collector import collect_for_ever
 from worker.core.target import Target, TargetKey
 from worker.settings import ConfigError, OutputSettings, Settings
 from worker.slices import Slices
@@ -80,6 +81,7 @@ class Daemon:
                     tasks.create_task(self._watch(asked), name="watch"),
                     tasks.create_task(self._write_textfiles(), name="textfile"),
                     tasks.create_task(self._render(), name="render"),
+                    tasks.create_task(collect_for_ever(), name="collect"),
                 ]
                 with stop_signals(self._worker):
                     await self._worker.engine.run_forever(self._worker.settings.targets)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from worker.clock import Clock
 
 TICK_S = 0.02
+#: Stalls that follow the first one within this time are told together: a starved worker stalls ten times a second.
+TOGETHER_S = 10.0
 #: Shorter lags are what an idle machine shows several times in 20 s.
 STALL_S = 0.05
 
@@ -51,3 +53,39 @@ class LagMeter:
         self._on_lag(lag_s)
         self._on_stall(lag_s)
         return True
+
+
+class Stalls:
+    """Tells of stalls: of the first one at once, of those that follow it all together. `tell` takes how many there were
+    and the seconds that were lost.
+    """
+
+    def __init__(self, tell: Callable[[int, float], None]) -> None:
+        self._tell = tell
+        self._number = 0
+        self._lost_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, lost_s: float) -> None:
+        self._number += 1
+        self._lost_s += lost_s
+        if self._timer is None:
+            self._tell_and_wait()
+
+    def stop(self) -> None:
+        """What is not told yet is told now."""
+        if self._timer:
+            self._timer.cancel()
+        self._told()
+
+    def _tell_and_wait(self) -> None:
+        told = self._told()
+        self._timer = asyncio.get_running_loop().call_later(TOGETHER_S, self._tell_and_wait) if told else None
+
+    def _told(self) -> bool:
+        """False when there is nothing new."""
+        number, lost_s = self._number, self._lost_s
+        self._number, self._lost_s = 0, 0.0
+        if number:
+            self._tell(number, lost_s)
+        return bool(number)

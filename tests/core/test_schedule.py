@@ -95,6 +95,8 @@ def test_a_thousand_cycles_do_not_drift(key: TargetKey, interval_s: float, start
         pytest.param(10.0, 3, 1.0, 10.0, id="3 of a short interval: that"),
         pytest.param(60.0, 6000, 1.0, 60.0, id="more than fit: their interval"),
         pytest.param(3600.0, 5000, 500.0, 30.0, id="5,000 at 500 a second: half a minute"),
+        pytest.param(3600.0, 100_000, 5000.0, 200.0, id="100,000 at 5,000 a second: 500 a second"),
+        pytest.param(60.0, 100_000, 5000.0, 60.0, id="100,000 of a short interval: that"),
     ],
 )
 def test_the_first_round_is_soon_and_spread(

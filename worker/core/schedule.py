@@ -8,6 +8,8 @@ from worker.core.target import TargetKey
 
 #: A target that has never been probed is probed within this of the start, not only when its phase comes.
 FIRST_ROUND_S = 30.0
+#: More calls a second than this are not for a first round: it may come on top of much else, on a small machine.
+FIRST_PER_S = 500.0
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -31,11 +33,13 @@ def next_due(key: TargetKey, interval_s: float, after: float) -> float:
 
 
 def first_due(key: TargetKey, interval_s: float, now: float, *, targets: int, rate_per_s: float) -> float:
-    """When a target that was never probed is first due: soon, but spread so wide that the rate allows all of them.
+    """When a target that was never probed is first due: soon, but spread so wide that the rate allows all of them, and
+    the processor too.
 
-    60 targets at 1/s are spread over 66 s; 3 targets over 30 s, or over their interval where that is shorter.
+    60 targets at 1/s are spread over 66 s; 3 targets over 30 s, or over their interval where that is shorter; 100,000
+    at 5,000/s over 200 s, or their interval.
     """
-    spread_s = min(interval_s, max(FIRST_ROUND_S, 1.1 * targets / rate_per_s))
+    spread_s = min(interval_s, max(FIRST_ROUND_S, 1.1 * targets / rate_per_s, targets / FIRST_PER_S))
     return now + fraction(key) * spread_s
 
 
