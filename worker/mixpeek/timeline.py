@@ -1,6 +1,6 @@
 """When the phases of one call began and ended: written by whoever sees it happen, read once at the end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 
 from worker.core.exchange import Phase, Phases
@@ -94,17 +94,20 @@ class Timeline:
 
     def phases(self) -> Phases:
         """Of a call that has landed."""
-        connecting = {phase.value: seconds for phase, seconds in self._spent.items()} if self._spent else {}
+        spent = self._spent or _NOTHING
         sent, written, heard, ended = self.sent_at, self.written_at, self.heard_at, self.ended_at
-        if sent is None:
-            return Phases(**connecting)
         answered = ended if heard is None else heard
         return Phases(
-            send=_span(sent, answered if written is None else written),
-            wait=None if written is None else _span(written, answered),
-            receive=None if heard is None else _span(heard, ended),
-            **connecting,
+            spent.get(Phase.DNS),
+            spent.get(Phase.CONNECT),
+            spent.get(Phase.TLS),
+            None if sent is None else _span(sent, answered if written is None else written),
+            None if written is None else _span(written, answered),
+            None if heard is None else _span(heard, ended),
         )
+
+
+_NOTHING: Mapping[Phase, float] = {}
 
 
 def _span(since: float, until: float) -> float:
