@@ -13,9 +13,18 @@ from worker.connection import Connection
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded, Track, advance
 from worker.daemon import FRESH_S, READY_S, Daemon, Serving
-from worker.settings import ApiSettings, ConfigError, OutputSettings, Settings, TextfileSettings, TlsSettings
+from worker.settings import (
+    ApiSettings,
+    ConfigError,
+    LimitSettings,
+    OutputSettings,
+    Settings,
+    TextfileSettings,
+    TlsSettings,
+)
 from worker.sinks.log import LogSink
 from worker.sinks.metrics import Metrics
+from worker.stamp import stamp
 from worker.web.board import Board
 
 TARGET = make_target()
@@ -109,6 +118,40 @@ async def test_a_reload_takes_targets_in_and_out() -> None:
     assert 'plugin="leaves"' not in text
     assert "plugin_probe_config_last_reload_successful 1.0" in text
     assert "plugin_probe_targets 2.0" in text
+
+
+async def test_a_reload_that_changes_nothing_touches_nothing() -> None:
+    case = Case()
+    case.exposition()
+    terms, due_at = case.worker.engine.terms, dict(case.worker.engine.agenda.next_due_at)
+    case.loaded = replace(case.settings, targets=tuple(case.settings.targets))
+    assert await case.daemon.reload() == []
+    assert case.worker.engine.terms is terms
+    assert case.worker.engine.agenda.next_due_at == due_at
+    assert case.metrics._exposition._dirty == {}
+
+
+async def test_a_reload_with_other_limits_takes_them() -> None:
+    case = Case()
+    terms = case.worker.engine.terms
+    case.loaded = replace(case.settings, limits=LimitSettings(concurrency=9))
+    assert await case.daemon.reload() == []
+    assert case.worker.engine.terms is not terms
+
+
+async def test_a_file_that_changes_while_a_reload_fails_is_seen(tmp_path: Path) -> None:
+    file = tmp_path / "worker.yaml"
+    file.write_text("before")
+    case = Case()
+
+    async def load(_before: Mapping[TargetKey, Target]) -> Settings:
+        file.write_text("mended meanwhile")
+        raise ConfigError(["worker.yaml:1:1: wrong"])
+
+    daemon = Daemon(case.worker, case.board, Serving(load=load))
+    daemon._watched = {file: stamp(file)}
+    assert await daemon.reload() == ["worker.yaml:1:1: wrong"]
+    assert await daemon._has_changed()
 
 
 async def test_a_rejected_reload_changes_nothing() -> None:
