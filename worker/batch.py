@@ -1,7 +1,7 @@
 """One batch, from the first call to the exit code: `once`, and the main job of `demo`."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -15,8 +15,6 @@ from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded
 from worker.settings import Settings
 from worker.sinks import textfile
-from worker.sinks.junit import junit
-from worker.sinks.markdown import markdown
 from worker.sinks.reports import RunInfo, json_chunks
 from worker.sinks.rows import Row, row
 from worker.sinks.table import Progress, progress
@@ -130,20 +128,28 @@ def _note_run(worker: Worker, order: Order, run: RunInfo, summary: Summary) -> N
 
 def _write_reports(worker: Worker, order: Order, run: RunInfo, rows: Sequence[Row], summary: Summary) -> bool:
     """False when one could not be written: it was asked for, so that the worker has failed."""
-    made = {
-        "json": lambda: json_chunks(run, rows, summary),
-        "junit": lambda: junit(run, rows),
-        "markdown": lambda: markdown(run, rows, summary),
-    }
     written = True
     for kind, path in order.reports:
         try:
-            textfile.write(path, made[kind]())
+            textfile.write(path, _report(kind, run, rows, summary))
         except OSError as error:
             worker.metrics.own.sink_failures.labels("report").inc()
             worker.log.event("sink.failed", level="error", sink=f"{kind} report", error=str(error))
             written = False
     return written
+
+
+def _report(kind: str, run: RunInfo, rows: Sequence[Row], summary: Summary) -> Iterator[bytes]:
+    """Imported when asked for: most batches have no report, and every import is on each one's bill."""
+    if kind == "junit":
+        from worker.sinks.junit import junit
+
+        return junit(run, rows)
+    if kind == "markdown":
+        from worker.sinks.markdown import markdown
+
+        return markdown(run, rows, summary)
+    return json_chunks(run, rows, summary)
 
 
 def print_json(done: Done) -> None:

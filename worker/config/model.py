@@ -210,6 +210,8 @@ class WorkerFile(Keys):
 class PinEntry(Keys):
     """What is pinned of one plugin, in the shapes file."""
 
+    model_config = ConfigDict(defer_build=True)  # most have none: a start need not pay for it
+
     shape: WrittenShape = Field(description="The shape of raw_response.")
     vectors: list[VectorPath] | None = key("Vectors in it whose numbers must be sound.")
     samples: int | None = key("From how many replies it was learnt.")
@@ -217,6 +219,8 @@ class PinEntry(Keys):
 
 class GoldenFile(Keys):
     """A stored vector."""
+
+    model_config = ConfigDict(defer_build=True)
 
     vector: Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1)]
     namespace: str | None = None

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from worker.core.distinct import calls_per_s
@@ -34,8 +33,7 @@ _KEYS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Demand:
+class Demand(NamedTuple):
     """What some targets ask for; `timeouts` are the calls at a time if every one of them ran into its timeout."""
 
     probes_per_s: float = 0.0
@@ -85,8 +83,7 @@ class Waiting(NamedTuple):
     held_by: Limit | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Seen(NamedTuple):
     """What went on in `took_s` seconds.
 
     `cpu_s` is what the loop's thread used, `rate_s` and `concurrency_s` for how long all calls were held by that limit.
@@ -126,8 +123,7 @@ class Seen:
         return self.rate_s + self.concurrency_s >= _HELD_SHARE * self.took_s
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class Look(NamedTuple):
     """One look at the worker; `seen` is what went on since the last. `settling`: everything was paused or suspended
     less than SETTLE_S ago.
     """
@@ -139,8 +135,7 @@ class Look:
     longest: Waiting | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spell:
+class Spell(NamedTuple):
     """For how long the worker has been behind. `since` is None while it is not; `window` is what went on since then, or
     since it was last told.
     """
@@ -151,8 +146,7 @@ class Spell:
     window: Seen = Seen()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overload:
+class Overload(NamedTuple):
     """It is behind for real. `namespace` is that of a namespace's limit."""
 
     limit: Limit | str
@@ -173,10 +167,10 @@ def watch(spell: Spell, look: Look) -> tuple[Spell, Overload | None]:
     sign_at = look.now if sign else spell.sign_at
     if look.settling or since is None or look.now - sign_at >= LASTS_S:
         return Spell(told_at=spell.told_at), None
-    spell = replace(spell, since=since, sign_at=sign_at, window=spell.window.plus(look.seen))
+    spell = spell._replace(since=since, sign_at=sign_at, window=spell.window.plus(look.seen))
     if not sign or look.now - since < LASTS_S or look.now - spell.told_at < TELL_EVERY_S:
         return spell, None
-    return replace(spell, told_at=look.now, window=Seen()), _overload(spell.window, look)
+    return spell._replace(told_at=look.now, window=Seen()), _overload(spell.window, look)
 
 
 def _is_sign(look: Look) -> bool:
