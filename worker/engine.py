@@ -30,9 +30,7 @@ HEARTBEAT_S = 1.0
 
 
 class Engine:
-    """One batch (`run_batch`) or for ever (`run_forever`). `tracks` is what is remembered of each target,
-    `stopping` why nothing new starts, None while it does.
-    """
+    """One batch or for ever. `tracks` is what is remembered of each target, `stopping` why nothing new starts."""
 
     def __init__(self, world: World, terms: Terms) -> None:
         self._world = world
@@ -192,7 +190,6 @@ class Engine:
             self._workers.append(tasks.create_task(self._work(probe, permit), name=f"worker {len(self._workers)}"))
 
     async def _work(self, probe: Probe, permit: Permit) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             late_s = self._clock.now() - permit.at
             try:
@@ -202,7 +199,7 @@ class Engine:
                 self.terms.limits.release(permit, now, late_s)
                 self._backlog.free(permit.namespace, now)
                 self._alarm.ring()
-            turn: asyncio.Future[tuple[Probe, Permit]] = loop.create_future()
+            turn: asyncio.Future[tuple[Probe, Permit]] = asyncio.get_running_loop().create_future()
             self._idle.append(turn)
             probe, permit = await turn
 
@@ -230,8 +227,19 @@ class Engine:
     def _settle(self, probe: Probe, exchange: Exchange, version: int) -> None:
         if not self._running.is_current(probe):
             return
-        now, track = self._clock.now(), self.tracks[probe.target.key]
+        track = self.tracks[probe.target.key]
         judgement = probe.hear(exchange, track)
+        again = None if judgement.outcome.up else self._again(probe, judgement, exchange, version)
+        if again:
+            probe.tries = again.tries
+            self.agenda.ask_again(probe, again.at)
+        elif probe.goes_on(judgement, exchange, track) and not self.stopping:
+            self.agenda.ask_again(probe, self._clock.now())
+        else:
+            self._abandon(probe, self.stopping or SkipReason.DEADLINE)
+
+    def _again(self, probe: Probe, judgement: Judgement, exchange: Exchange, version: int) -> Again | None:
+        now = self._clock.now()
         if judgement.outcome is Outcome.RATE_LIMITED:
             self._pause(probe, judgement, now)
         decision = next_attempt(
@@ -243,21 +251,13 @@ class Engine:
             stale=exchange.stale,
             key_changed=judgement.outcome is Outcome.UNAUTHORIZED and self._world.key_version(True) != version,
         )
-        if isinstance(decision, Again):
-            probe.tries = decision.tries
-            self.agenda.ask_again(probe, decision.at)
-        elif probe.goes_on(judgement, exchange, track) and not self.stopping:
-            self.agenda.ask_again(probe, now)
-        else:
-            self._abandon(probe, self.stopping or SkipReason.DEADLINE)
+        return decision if isinstance(decision, Again) else None
 
     def _pause(self, probe: Probe, judgement: Judgement, now: float) -> None:
-        namespace = probe.target.key.namespace
-        most_s = self.terms.policy.max_retry_after_s
+        key, most_s = probe.target.key, self.terms.policy.max_retry_after_s
         wait_s = throttle_wait_s(judgement.retry_after_s, probe.tries.throttled, most_s)
-        everything = self.terms.limits.pause(namespace, now, now + wait_s)
-        fields = {**probe.target.key._asdict(), "paused": "everything" if everything else "namespace"}
-        self._world.event("limits.throttled", level="warning", **fields, wait_s=round(wait_s, 3))
+        paused = "everything" if self.terms.limits.pause(key.namespace, now, now + wait_s) else "namespace"
+        self._world.event("limits.throttled", level="warning", **key._asdict(), paused=paused, wait_s=round(wait_s, 3))
 
     def _abandon(self, probe: Probe, reason: SkipReason) -> None:
         """It will not be called (again): what it last came to counts, if it was heard at all."""

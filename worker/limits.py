@@ -127,11 +127,13 @@ class NamespaceLimits:
         return not self.inflight and self.gate.is_open and (self.window is None or self.window.is_idle(now))
 
     def hold(self, now: float) -> Hold | None:
-        return (
-            _held(Limit.PAUSE, self.gate.free_at(now), now)
-            or (Hold(Limit.NAMESPACE_CONCURRENCY, math.inf) if self.inflight >= self.concurrency else None)
-            or (_held(Limit.NAMESPACE_RATE, self.window.free_at(now), now) if self.window else None)
-        )
+        free_at = self.gate.free_at(now)
+        if free_at > now:
+            return Hold(Limit.PAUSE, free_at)
+        if self.inflight >= self.concurrency:
+            return Hold(Limit.NAMESPACE_CONCURRENCY, math.inf)
+        free_at = self.window.free_at(now) if self.window else now
+        return Hold(Limit.NAMESPACE_RATE, free_at) if free_at > now else None
 
 
 class Limits:
@@ -148,11 +150,13 @@ class Limits:
 
     def hold(self, now: float) -> Hold | None:
         """What holds every call back, if anything does."""
-        return (
-            _held(Limit.PAUSE, self._gate.free_at(now), now)
-            or (Hold(Limit.CONCURRENCY, math.inf) if self.inflight >= self.settings.concurrency else None)
-            or _held(Limit.RATE, self._window.free_at(now), now)
-        )
+        free_at = self._gate.free_at(now)
+        if free_at > now:
+            return Hold(Limit.PAUSE, free_at)
+        if self.inflight >= self.settings.concurrency:
+            return Hold(Limit.CONCURRENCY, math.inf)
+        free_at = self._window.free_at(now)
+        return Hold(Limit.RATE, free_at) if free_at > now else None
 
     def namespace_hold(self, namespace: str, now: float) -> Hold | None:
         """What holds a namespace's calls back, if anything does."""
@@ -223,10 +227,6 @@ class Limits:
         if found is None:
             found = self._namespaces[name] = NamespaceLimits(self.settings)
         return found
-
-
-def _held(limit: Limit, free_at: float, now: float) -> Hold | None:
-    return Hold(limit, free_at) if free_at > now else None
 
 
 class HardCap:

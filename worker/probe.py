@@ -6,7 +6,6 @@ from worker.core.attempt import Tries
 from worker.core.distinct import OtherReply, expectation_of, is_due, questions
 from worker.core.exchange import Exchange, Reply
 from worker.core.judge import Judgement, judge
-from worker.core.outcome import Verdict
 from worker.core.result import Result
 from worker.core.rules import Reference
 from worker.core.target import Target
@@ -66,7 +65,7 @@ class Probe:
         elif is_due(self.target.expect, track.distinct_at, exchange.ended_at, self.target.interval_s):
             self.besides = tuple(replace(self.target, inputs=inputs) for inputs in questions(self.target.expect))
         self.tries = _NO_TRIES
-        return judgement.outcome.verdict is Verdict.UP and len(self.others) < len(self.besides)
+        return judgement.outcome.up and len(self.others) < len(self.besides)
 
     def result(self) -> Result | None:
         """What it came to; None when nobody heard it."""

@@ -23,6 +23,7 @@ STALL_SHARE = 0.1
 #: Of a word that a reply chose so many characters are remembered.
 MOST_WORD = 200
 
+_SUCCESS = Outcome.SUCCESS
 _TRANSPORT = {
     Failure.DNS: Outcome.DNS_FAILURE,
     Failure.CONNECT: Outcome.CONNECT_FAILURE,
@@ -163,7 +164,7 @@ def _describe(exchange: Exchange, expect: Expectation, reference: Reference, see
     answer = exchange.answer
     if isinstance(answer, Reply) and seen is not None:
         return _describe_reply(answer, expect, reference, seen)
-    told = Judgement(outcome=Outcome.SUCCESS)
+    told = Judgement(outcome=_SUCCESS)
     if isinstance(answer, Refusal):
         warming = exchange.http_status == 503 and expect.max_warming_s > 0 and _says_warming(answer)
         return told._replace(error=answer.error, retry_after_s=answer.retry_after_s, says_warming=warming)
@@ -177,7 +178,7 @@ def _describe_reply(reply: Reply, expect: Expectation, reference: Reference, see
     fits = pin is not None and seen.differences == ()
     shape, shape_hash = text_and_digest(seen.shape)
     return Judgement(
-        outcome=Outcome.SUCCESS,
+        outcome=_SUCCESS,
         error=reply.error,
         inference_name=reply.inference_name[:MOST_WORD],
         response_type=(reply.response_type or type(raw).__name__)[:MOST_WORD],

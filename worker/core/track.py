@@ -4,7 +4,7 @@ from bisect import bisect_left
 from typing import Any, NamedTuple
 
 from worker.core.exchange import Exchange, Malformed, Phases, Reply
-from worker.core.outcome import Outcome, Verdict
+from worker.core.outcome import Outcome
 from worker.core.result import Result
 from worker.core.vector import VectorReading
 
@@ -75,6 +75,8 @@ class Changes(NamedTuple):
 
 
 _UNCHANGED = Changes()
+_ANSWERS = (Reply, Malformed)
+_PLUGIN_ERROR = Outcome.PLUGIN_ERROR
 
 
 class Recorded(NamedTuple):
@@ -88,7 +90,7 @@ class Recorded(NamedTuple):
 def advance(track: Track, result: Result) -> tuple[Track, Changes]:
     """The track after this result, and what changed. A skipped probe moves only the outcome and the unknowns."""
     outcome, exchange = result.outcome, result.exchange
-    unknown = outcome.verdict is Verdict.UNKNOWN
+    unknown = outcome.unknown
     moved: dict[str, Any] = {
         "outcome": outcome,
         "calls": track.calls + result.attempts,
@@ -114,10 +116,10 @@ def _move_call(moved: dict[str, Any], track: Track, outcome: Outcome, exchange: 
     duration_s = moved["duration_s"] = exchange.duration_s
     moved["phases"] = exchange.phases
     # The histogram takes 2xx replies, and time-outs at the time given.
-    if outcome is Outcome.TIMEOUT:
-        observed_s: float | None = exchange.timeout_s
-    elif isinstance(exchange.answer, Reply | Malformed) and 200 <= (exchange.http_status or 0) < 300:
+    if isinstance(exchange.answer, _ANSWERS) and 200 <= (exchange.http_status or 0) < 300:
         observed_s = duration_s
+    elif outcome is Outcome.TIMEOUT:
+        observed_s = exchange.timeout_s
     else:
         return
     if observed_s is not None:
@@ -129,14 +131,13 @@ def _move_call(moved: dict[str, Any], track: Track, outcome: Outcome, exchange: 
 
 def _move_verdict(moved: dict[str, Any], track: Track, result: Result, exchange: Exchange) -> None:
     outcome = result.outcome
-    verdict = outcome.verdict
     if result.judgement.says_warming:
         moved["warming_since"] = track.warming_since or exchange.ended_at
-    elif verdict is not Verdict.UNKNOWN:
+    elif not outcome.unknown:
         moved["warming_since"] = None
-    if verdict is Verdict.UNKNOWN:
+    if outcome.unknown:
         return
-    up = verdict is Verdict.UP
+    up = outcome.up
     moved["success"] = up
     moved["last_conclusive_at"] = exchange.ended_at
     moved["failure"] = None if up else outcome
@@ -148,13 +149,13 @@ def _move_verdict(moved: dict[str, Any], track: Track, result: Result, exchange:
 
 def _move_reply(moved: dict[str, Any], track: Track, result: Result) -> Changes:
     judgement, shape_hash = result.judgement, result.judgement.shape_hash
-    recovered = track.success is False and result.outcome.verdict is Verdict.UP
+    recovered = track.success is False and result.outcome.up
     if judgement.inference_name is None:
         return Changes(recovered=True) if recovered else _UNCHANGED
     renamed = _pair(track.inference_name, judgement.inference_name)
     changed = None
     moved["inference_name"] = judgement.inference_name
-    if shape_hash is not None and result.outcome is not Outcome.PLUGIN_ERROR:  # an error's null is no shape
+    if shape_hash is not None and result.outcome is not _PLUGIN_ERROR:  # an error's null is no shape
         changed = _pair(track.shape_hash or (result.target.pin.hash if result.target.pin else None), shape_hash)
         moved["response_type"] = judgement.response_type
         moved["response_keys"] = None if judgement.response_keys is None else len(judgement.response_keys)

@@ -1,6 +1,6 @@
 """When the phases of one call began and ended: written by whoever sees it happen, read once at the end."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextvars import ContextVar
 
 from worker.core.exchange import Phase, Phases
@@ -94,20 +94,22 @@ class Timeline:
 
     def phases(self) -> Phases:
         """Of a call that has landed."""
-        spent = self._spent or _NOTHING
+        spent = self._spent
         sent, written, heard, ended = self.sent_at, self.written_at, self.heard_at, self.ended_at
         answered = ended if heard is None else heard
+        dns, connect, tls = [spent.get(phase) for phase in _CONNECTING] if spent else _REUSED
         return Phases(
-            spent.get(Phase.DNS),
-            spent.get(Phase.CONNECT),
-            spent.get(Phase.TLS),
+            dns,
+            connect,
+            tls,
             None if sent is None else _span(sent, answered if written is None else written),
             None if written is None else _span(written, answered),
             None if heard is None else _span(heard, ended),
         )
 
 
-_NOTHING: Mapping[Phase, float] = {}
+_CONNECTING = (Phase.DNS, Phase.CONNECT, Phase.TLS)
+_REUSED = (None, None, None)
 
 
 def _span(since: float, until: float) -> float:

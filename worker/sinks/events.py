@@ -56,7 +56,7 @@ class Narrator:
         """The events of one result at level `least` or above, in order; fields are built for those alone."""
         result, _, changes = recorded
         quiet = least > logging.DEBUG and not changes.recovered and changes.shape is None
-        if quiet and result.outcome.verdict is Verdict.UP and result.target.key not in self._outages:
+        if quiet and result.outcome.up and result.target.key not in self._outages:
             return ()  # as nearly every result is
         return self._tell(recorded, least)
 
