@@ -6,7 +6,7 @@ import pytest
 
 from tests.mixpeek.faults import DISCONNECTED, HEAD, no_reply
 from tests.mixpeek.servers import GOOD_BODY, Peer, Script, client_of, reply, replying, serving, target
-from worker.core.exchange import NoReply, Phase, Reply
+from worker.core.exchange import Failure, NoReply, Phase, Reply
 
 
 def dying_on(turn: int, *parts: bytes, then: str = "close") -> Script:
@@ -113,3 +113,42 @@ async def test_a_second_reply_to_one_request_is_nobodys_answer() -> None:
     names = [exchange.answer.inference_name for exchange in exchanges if isinstance(exchange.answer, Reply)]
     assert names == ["custom_plugin_x_1_0_0"] * 2
     assert server.connections == 2
+
+
+def answering_after(*delays_s: float) -> Script:
+    """One delay for each request, on whatever connection; then never."""
+    left = iter(delays_s)
+
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await asyncio.sleep(next(left, 60.0))
+            await peer.send(reply())
+
+    return script
+
+
+@pytest.mark.parametrize(
+    ("first_s", "second_s"),
+    [
+        pytest.param(5.0, 0.2, id="a shorter one after a longer one"),
+        pytest.param(0.15, 0.3, id="a longer one, while the alarm of the first is still set"),
+        pytest.param(0.2, 0.2, id="the same"),
+    ],
+)
+async def test_each_call_on_a_connection_has_its_own_time_out(first_s: float, second_s: float) -> None:
+    async with serving(answering_after(0.0)) as server, client_of(server) as client:
+        first = await client.call(target(timeout_s=first_s))
+        second = await client.call(target(timeout_s=second_s))
+    assert isinstance(first.answer, Reply)
+    assert second.reused_connection
+    assert second.answer == no_reply(Failure.TIMEOUT, Phase.WAIT, f"no reply within {second_s:g} s")
+    assert second.ended_at - second.started_at == pytest.approx(second_s, abs=0.05)
+
+
+async def test_the_alarm_of_a_call_that_has_ended_ends_no_other() -> None:
+    async with serving(answering_after(0.0, 0.3)) as server, client_of(server) as client:
+        await client.call(target(timeout_s=0.2))
+        slow = await client.call(target(timeout_s=2.0))
+    assert isinstance(slow.answer, Reply)
+    assert slow.reused_connection

@@ -1,5 +1,7 @@
 """Channel: one connection, as it carries one call after another."""
 
+import asyncio
+
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
@@ -28,11 +30,15 @@ class Channel(ResponseHandler):
     idle_since = 0.0
 
     _flight: Flight | None = None
+    _until = 0.0  # when the call's time-out strikes
+    _alarm: asyncio.TimerHandle | None = None
     _carries_calls = False
     _unsent = memoryview(b"")
 
-    def send(self, flight: Flight, request: bytes) -> None:
-        """Begins a call on this connection; `flight.over` tells when it has ended."""
+    def send(self, flight: Flight, request: bytes, until: float) -> None:
+        """Begins a call on this connection, which may last until then (the loop's time); `flight.over` is done when it
+        has ended.
+        """
         transport = self.transport
         if transport is None:
             raise aiohttp.ServerDisconnectedError
@@ -40,6 +46,7 @@ class Channel(ResponseHandler):
             self._carries_calls = True
             transport.set_write_buffer_limits(high=1, low=0)  # so that we are told when all of a request has gone
         self._flight = flight
+        self._expire_at(until)
         self._parser = HttpResponseParser(
             self,
             self._loop,
@@ -65,9 +72,30 @@ class Channel(ResponseHandler):
     def drop(self) -> None:
         """Ends the connection, and the call that is on it, if there is one."""
         self._flight = None
+        if self._alarm:
+            self._alarm.cancel()
         connection, self.connection = self.connection, None
         if connection is not None:
             connection.close()
+
+    def _expire_at(self, until: float) -> None:
+        """An alarm that rings too early is set anew, and one that rings after the call is left alone: most calls end
+        long before their time-outs, and to set an alarm for each of them would be a thirtieth of all that it costs.
+        """
+        self._until = until
+        if self._alarm is None or self._alarm.when() > until:
+            if self._alarm:
+                self._alarm.cancel()
+            self._alarm = self._loop.call_at(until, self._ring, until)
+
+    def _ring(self, at: float) -> None:
+        self._alarm = None
+        if self._flight is None:
+            return
+        if at < self._until:
+            self._expire_at(self._until)
+        else:
+            self._flight.expire()
 
     def _send_on(self) -> None:
         while self._unsent and not self._paused and self.transport is not None:

@@ -23,7 +23,7 @@ _KEY = re.compile(r"[\x21-\x7e]+")
 _BEARER = r"(?:(?i:bearer)(?:\s|\+|%20)+)?"
 
 # What every reply is full of. To look for another byte of a key first takes a tenth of looking for the key.
-_COMMON = b'0123456789.,-+e{}[]": acdgimnoprstuwy_'
+_COMMON = b'0123456789.,-+{}[]": abcdefgiklmnoprstuwy_'
 
 # A shorter key is likely to be part of other words.
 _MIN_KEY_CHARS = 8

@@ -56,15 +56,12 @@ class Wire:
         channel = None if fresh else self._kept()
         if channel is None:
             channel = await self._connect(flight, until)
-        timer = self._loop.call_at(until, flight.expire)  # a third of what asyncio.timeout takes
         try:
-            channel.send(flight, head + channel.proxy_authorization + rest)
+            channel.send(flight, head + channel.proxy_authorization + rest, until)
             await flight.over
         except BaseException:
             channel.drop()
             raise
-        finally:
-            timer.cancel()
         if fresh or not channel.reusable:
             channel.drop()
         else:
@@ -92,7 +89,7 @@ class Wire:
         """The one that was used last: the others may go idle, and then away."""
         while self._idle:
             channel = self._idle.pop()
-            if channel.reusable and self._loop.time() - channel.idle_since <= KEEPALIVE_S:
+            if channel.is_connected() and self._loop.time() - channel.idle_since <= KEEPALIVE_S:
                 return channel
             channel.drop()
         return None
@@ -108,7 +105,7 @@ class Wire:
         now = self._loop.time()
         kept: list[Channel] = []
         for channel in self._idle:
-            if channel.reusable and now - channel.idle_since < KEEPALIVE_S:
+            if channel.is_connected() and now - channel.idle_since < KEEPALIVE_S:
                 kept.append(channel)
             else:
                 channel.drop()
