@@ -12,11 +12,12 @@ from typing import Any
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded, Track
 from worker.sinks.families import FAMILIES, Family, head, reader, target_labels, writer
+from worker.sinks.shelf import Lines, Shelf
 
 #: No piece of a stream is larger than this.
 PIECE_BYTES = 65_536
-#: So many targets' lines are joined at a time: about a piece of the histograms, the largest family.
-_BATCH = 64
+#: How long rendering goes on before the event loop gets its turn; a timer that is due may wait for three of these.
+SLICE_S = 0.001
 #: So many batches are looked at before the event loop gets its turn, however little comes of them.
 _MOST_BATCHES = 128
 
@@ -35,22 +36,21 @@ class _Form:
 
 @dataclass(slots=True, kw_only=True)
 class _Page:
-    """One target: the lines of its families, first the steady ones, which are made of what `read` is.
+    """One target: the lines of its families, first the steady ones, which are made of what `read` is."""
 
-    `lines` is replaced, never changed, so that a stream under way keeps the lines that it began with.
-    """
-
+    place: int
     target: Target
     track: Track
     labels: str
     read: tuple[Any, ...] = ()
-    lines: tuple[bytes, ...] = ()
+    lines: Lines = ()
 
-    def refresh(self, form: _Form) -> None:
+    def refresh(self, form: _Form) -> Lines:
         labels, target, track = self.labels, self.target, self.track
         read = form.read_steady(target, track)
         steady = self.lines[: form.steady] if read == self.read else form.write_steady(labels, target, track)
         self.read, self.lines = read, steady + form.write_moving(labels, target, track)
+        return self.lines
 
 
 class Exposition:
@@ -62,7 +62,7 @@ class Exposition:
         self._form = _Form(families)
         self._clock = clock
         self._pages: dict[TargetKey, _Page] = {}
-        self._listed: list[_Page] = []  # the same pages once a stream wanted them, until one comes or goes
+        self._shelf = Shelf((b"",) * len(families))
         self._dirty: dict[TargetKey, _Page] = {}
 
     def __len__(self) -> int:
@@ -73,9 +73,9 @@ class Exposition:
 
     def add(self, target: Target, track: Track = Track()) -> None:  # noqa: B008 (frozen)
         """A configured target: its series exist from now on, at 0 unless `track` remembers more."""
-        page = _Page(target=target, track=track, labels=target_labels(target.key))
+        self.forget(target.key)
+        page = _Page(place=self._shelf.take(), target=target, track=track, labels=target_labels(target.key))
         self._pages[target.key] = self._dirty[target.key] = page
-        self._listed = []
 
     def replace(self, target: Target) -> None:
         """The same target with other settings (interval, labels); what is remembered of it stays."""
@@ -93,41 +93,38 @@ class Exposition:
         return before
 
     def forget(self, key: TargetKey) -> None:
-        self._pages.pop(key, None)
+        page = self._pages.pop(key, None)
         self._dirty.pop(key, None)
-        self._listed = []
+        if page:
+            self._shelf.give_back(page.place)
 
-    def render(self, budget_s: float = 0.002) -> bool:
+    def render(self, budget_s: float = SLICE_S) -> bool:
         """Renders marked targets for at most `budget_s` (and one target more); True when none is left."""
         dirty, clock, form = self._dirty, self._clock, self._form
         until = clock() + budget_s
         while dirty:
             # The last in goes first: every scrape waits for all of them, so none can be left behind.
-            dirty.popitem()[1].refresh(form)
+            page = dirty.popitem()[1]
+            self._shelf.put(page.place, page.refresh(form))
             if clock() >= until:
                 break
         return not dirty
 
     def stream(self, *, openmetrics: bool) -> Iterator[bytes]:
-        """Every family in turn, each target as it was at one moment before the first of them; no `# EOF`.
+        """Every family in turn, as it was when the last marked target had been rendered; no `# EOF`.
 
         An empty piece only gives the caller a chance to let the event loop go on.
         """
         while not self.render():
             yield b""
-        listed = self._listed = self._listed or list(self._pages.values())
-        batches: list[list[tuple[bytes, ...]]] = []
-        for start in range(0, len(listed), _BATCH):
-            batches.append([page.lines for page in listed[start : start + _BATCH]])
-            if len(batches) % _MOST_BATCHES == 0:
-                yield b""
+        batches = self._shelf.snapshot()
         yield from in_pieces(_lines(self._form, batches, openmetrics=openmetrics))
-        while len(batches) > _MOST_BATCHES:  # to let go of so much at once takes longer than to look at it
+        while len(batches) > _MOST_BATCHES:  # letting go of all at once would take milliseconds
             del batches[-_MOST_BATCHES:]
             yield b""
 
 
-def _lines(form: _Form, batches: list[list[tuple[bytes, ...]]], *, openmetrics: bool) -> Iterator[bytes]:
+def _lines(form: _Form, batches: list[list[Lines]], *, openmetrics: bool) -> Iterator[bytes]:
     """A family of which no target has a sample is left out, HELP and TYPE included."""
     for family, place in form.families:
         opening = head(family.name, family.kind, family.help, openmetrics=openmetrics)

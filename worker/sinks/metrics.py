@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded, Track
 from worker.settings import Histograms
-from worker.sinks.exposition import Exposition, in_pieces
+from worker.sinks.exposition import SLICE_S, Exposition, in_pieces
 from worker.sinks.families import DURATION, FAMILIES
 from worker.sinks.instruments import Instruments
 from worker.sinks.tally import Tally
@@ -63,7 +63,7 @@ class Metrics:
             self._exposition.forget(key)
             self._tally.leave(key.namespace)
 
-    def render(self, budget_s: float = 0.002) -> bool:
+    def render(self, budget_s: float = SLICE_S) -> bool:
         """Renders some of what has changed, for at most `budget_s`; True when nothing is left."""
         return self._exposition.render(budget_s)
 
