@@ -1,11 +1,11 @@
 """Places for lines, and snapshots of them."""
 
-from worker.sinks.shelf import BATCH, Lines, Shelf
+from worker.sinks.shelf import BATCH, Batches, Shelf
 
 EMPTY = (b"",)
 
 
-def found(batches: list[list[Lines]]) -> list[bytes]:
+def found(batches: Batches) -> list[bytes]:
     return [lines[0] for batch in batches for lines in batch if lines != EMPTY]
 
 
@@ -20,33 +20,39 @@ def filled(count: int) -> tuple[Shelf, list[int]]:
 def test_what_was_put_first_stands_first() -> None:
     shelf, places = filled(BATCH * 3)
     assert len(set(places)) == BATCH * 3
-    assert found(shelf.snapshot()) == [b"%d" % number for number in range(BATCH * 3)]
+    with shelf.snapshot() as batches:
+        assert found(batches) == [b"%d" % number for number in range(BATCH * 3)]
 
 
-def test_a_snapshot_stays_as_it_was_whatever_is_put_given_back_and_taken_after_it() -> None:
+def test_a_snapshot_stays_as_it_was_whatever_is_put_given_back_and_taken_meanwhile() -> None:
     shelf, places = filled(BATCH + 1)
-    before = shelf.snapshot()
-    first = found(before)
-    shelf.put(places[0], (b"changed",))
-    between = shelf.snapshot()
-    second = found(between)
-    shelf.put(places[0], (b"again",))
-    shelf.give_back(places[1])
-    shelf.put(shelf.take(), (b"new",))
-    assert found(before) == first
-    assert found(between) == second == [b"changed", *first[1:]]
-    assert found(shelf.snapshot()) == [b"again", b"new", *first[2:]]
+    with shelf.snapshot() as before:
+        first = found(before)
+        shelf.put(places[0], (b"changed",))
+        with shelf.snapshot() as between:
+            shelf.put(places[0], (b"again",))
+            shelf.give_back(places[1])
+            shelf.put(shelf.take(), (b"new",))
+            assert found(between) == [b"changed", *first[1:]]
+        shelf.put(places[2], (b"more",))
+        assert found(before) == first
+    with shelf.snapshot() as after:
+        assert found(after) == [b"again", b"new", b"more", *first[3:]]
 
 
-def test_between_two_snapshots_a_batch_is_copied_once() -> None:
+def test_a_batch_is_copied_once_and_only_while_a_snapshot_is_in_use() -> None:
     shelf, places = filled(2)
-    shelf.put(places[0], (b"a",))
-    shelf.snapshot()
-    shelf.put(places[0], (b"b",))
-    (batch,) = shelf._batches
-    shelf.put(places[1], (b"c",))
-    assert shelf._batches == [batch]
-    assert shelf._batches[0] is batch
+    with shelf.snapshot() as snapshot:
+        (whole,) = snapshot
+        shelf.put(places[0], (b"a",))
+        (copied,) = snapshot
+        shelf.put(places[1], (b"b",))
+        assert snapshot == [copied]
+        assert snapshot[0] is copied is not whole
+    shelf.put(places[0], (b"c",))
+    assert snapshot[0] is copied
+    with shelf.snapshot() as later:
+        assert later[0] is whole
 
 
 def test_places_that_were_given_back_are_taken_again() -> None:
@@ -54,4 +60,5 @@ def test_places_that_were_given_back_are_taken_again() -> None:
     for place in places:
         shelf.give_back(place)
     assert {shelf.take() for _ in places} == set(places)
-    assert len(shelf.snapshot()) == 1
+    with shelf.snapshot() as batches:
+        assert len(batches) == 1

@@ -7,19 +7,22 @@ target; changed families are rendered in short slices, and a scrape streams fami
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded, Track
 from worker.sinks.families import FAMILIES, Family, head, reader, target_labels, writer
-from worker.sinks.shelf import Lines, Shelf
+from worker.sinks.shelf import Batches, Lines, Shelf
 
 #: No piece of a stream is larger than this.
 PIECE_BYTES = 65_536
 #: How long rendering goes on before the event loop gets its turn; a timer that is due may wait for three of these.
 SLICE_S = 0.001
-#: So many batches are looked at before the event loop gets its turn, however little comes of them.
-_MOST_BATCHES = 128
+#: So many blocks are gathered before the event loop gets its turn, however little is in them.
+_MOST_BLOCKS = 64
+#: So many batches are let go at a time.
+_MOST_BATCHES = 16
 
 
 class _Form:
@@ -117,19 +120,20 @@ class Exposition:
         """
         while not self.render():
             yield b""
-        batches = self._shelf.snapshot()
-        yield from in_pieces(_lines(self._form, batches, openmetrics=openmetrics))
-        while len(batches) > _MOST_BATCHES:  # letting go of all at once would take milliseconds
-            del batches[-_MOST_BATCHES:]
-            yield b""
+        with self._shelf.snapshot() as batches:
+            yield from in_pieces(_lines(self._form, batches, openmetrics=openmetrics))
+            while len(batches) > _MOST_BATCHES:  # letting go of all at once would take milliseconds
+                del batches[-_MOST_BATCHES:]
+                yield b""
 
 
-def _lines(form: _Form, batches: list[list[Lines]], *, openmetrics: bool) -> Iterator[bytes]:
+def _lines(form: _Form, batches: Batches, *, openmetrics: bool) -> Iterator[bytes]:
     """A family of which no target has a sample is left out, HELP and TYPE included."""
     for family, place in form.families:
         opening = head(family.name, family.kind, family.help, openmetrics=openmetrics)
+        of_family = itemgetter(place)
         for batch in batches:
-            block = b"".join([lines[place] for lines in batch])
+            block = b"".join(map(of_family, batch))
             if block and opening:
                 block, opening = opening + block, b""
             yield block
@@ -147,7 +151,7 @@ def in_pieces(blocks: Iterable[bytes]) -> Iterator[bytes]:
         if held and size + len(block) > PIECE_BYTES:
             yield b"".join(held)
             held, size, waited = [], 0, 0
-        elif waited > _MOST_BATCHES:
+        elif waited > _MOST_BLOCKS:
             yield b""
             waited = 0
         if len(block) <= PIECE_BYTES:

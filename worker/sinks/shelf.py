@@ -1,48 +1,55 @@
 """Shelf: the lines of many targets, of which a stream takes a snapshot that costs a reference a batch.
 
-A snapshot of a reference a target would take milliseconds for 100,000 targets, and the garbage collector's looking
-through it fifty of them.
+A snapshot of a reference a target would take milliseconds for 100,000 targets, and the garbage collector, looking
+through it, fifty more.
 """
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 #: The lines of one target, by family.
 Lines = tuple[bytes, ...]
+Batches = list[list[Lines]]
 
-#: So many targets share a batch: about a piece of the histograms, the largest family.
-BATCH = 64
+#: So many targets share a batch; joined, most families of it make about a piece of a stream.
+BATCH = 512
 
 
 class Shelf:
-    """Numbered places. A batch that changes after a snapshot becomes another list, so that the snapshot stays."""
+    """Numbered places. What changes in a batch is changed in a copy for the snapshots that are in use."""
 
     def __init__(self, empty: Lines) -> None:
         self._empty = empty
-        self._batches: list[list[Lines]] = []
+        self._batches: Batches = []
         self._free: list[int] = []
-        self._snapshots = 0
-        self._copied: list[int] = []  # by batch: how many snapshots there were when it became what it is
+        self._snapshots: list[Batches] = []
 
     def take(self) -> int:
         """A place with nothing in it."""
         if not self._free:
             first = len(self._batches) * BATCH
             self._batches.append([self._empty] * BATCH)
-            self._copied.append(self._snapshots)
             self._free = list(range(first + BATCH - 1, first - 1, -1))
         return self._free.pop()
 
     def put(self, place: int, lines: Lines) -> None:
         number = place // BATCH
         batch = self._batches[number]
-        if self._copied[number] != self._snapshots:
-            batch = self._batches[number] = batch.copy()
-            self._copied[number] = self._snapshots
+        for snapshot in self._snapshots:
+            if number < len(snapshot) and snapshot[number] is batch:
+                snapshot[number] = batch.copy()
         batch[place % BATCH] = lines
 
     def give_back(self, place: int) -> None:
         self.put(place, self._empty)
         self._free.append(place)
 
-    def snapshot(self) -> list[list[Lines]]:
-        """What is in all places now; the inner lists are not to be changed."""
-        self._snapshots += 1
-        return self._batches.copy()
+    @contextmanager
+    def snapshot(self) -> Iterator[Batches]:
+        """What is in all places now. Whoever uses it may delete from its end, and nothing else."""
+        snapshot = self._batches.copy()
+        self._snapshots.append(snapshot)
+        try:
+            yield snapshot
+        finally:
+            self._snapshots = [other for other in self._snapshots if other is not snapshot]
