@@ -20,7 +20,7 @@ from worker.web.page import status_page
 SCRAPE_MARGIN_S = 0.5
 DEFAULT_PROBE_S = 10.0
 #: A scrape holds the loop for so long and one piece more.
-SLICE_S = 0.0005
+SLICE_S = 0.00025
 #: A larger piece is compressed beside the event loop: 64 kB take a millisecond.
 INLINE_BYTES = 16_384
 #: So many targets are shown at a time, before probes get their turn.
