@@ -2,9 +2,13 @@
 
 import asyncio
 import gc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
 
 from tests.fakes import virtually
-from worker.collector import THRESHOLDS, WHOLE_S, collect_for_ever, tuned
+from worker.collector import GROWTH, LOOK_S, THRESHOLDS, WHOLE_S, collect_for_ever, collect_young, resident_pages, tuned
 
 
 def test_it_is_tuned_as_long_as_a_worker_runs() -> None:
@@ -17,25 +21,66 @@ def test_it_is_tuned_as_long_as_a_worker_runs() -> None:
 
 
 class Circle:
-    def __init__(self, gone: list[str]) -> None:
+    """Only the collector ends it."""
+
+    def __init__(self, gone: Callable[[], object]) -> None:
         self.myself, self.gone = self, gone
 
     def __del__(self) -> None:
-        self.gone.append("gone")
+        self.gone()
 
 
-def test_what_only_the_collector_ends_is_gone_within_the_hour() -> None:
-    async def main() -> list[str]:
-        gone: list[str] = []
-        Circle(gone)
-        gc.collect(0)
-        kept = Circle(gone)
-        gc.collect(1)  # it is old by now
-        del kept
-        gone.clear()
-        collecting = asyncio.create_task(collect_for_ever())
-        await asyncio.sleep(WHOLE_S + 1.0)
+@pytest.fixture
+def by_hand() -> Iterator[None]:
+    """No collection begins by itself."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("by_hand")
+def test_what_is_new_is_looked_through_and_what_is_old_is_left() -> None:
+    gone: list[str] = []
+    old = Circle(lambda: gone.append("old"))
+    collect_young()
+    Circle(lambda: gone.append("young"))
+    del old
+    collect_young()
+    assert gone == ["young"]
+
+
+def old_garbage_is_gone_after(*pages: int) -> float:
+    """In seconds, where the process has so many pages of memory at one look after the other."""
+
+    async def main() -> float:
+        gone = asyncio.Event()
+        old = Circle(gone.set)
+        collect_young()
+        del old
+        seen = iter(pages)
+        collecting = asyncio.create_task(collect_for_ever(lambda: next(seen, pages[-1])))
+        began = asyncio.get_running_loop().time()
+        await gone.wait()
         collecting.cancel()
-        return gone
+        return asyncio.get_running_loop().time() - began
 
-    assert virtually(main()) == ["gone"]
+    return virtually(main())
+
+
+@pytest.mark.usefixtures("by_hand")
+@pytest.mark.parametrize(
+    ("pages", "after_s"),
+    [
+        pytest.param((1000,), WHOLE_S, id="within the hour"),
+        pytest.param((0,), WHOLE_S, id="where the system does not tell"),
+        pytest.param((1000, 1100, 1000 * GROWTH + 1), 2 * LOOK_S, id="as soon as the process has grown by a quarter"),
+    ],
+)
+def test_what_is_old_is_looked_through(pages: tuple[int, ...], after_s: float) -> None:
+    assert old_garbage_is_gone_after(*pages) == pytest.approx(after_s, abs=2.0)
+
+
+def test_the_system_tells_how_much_memory_there_is() -> None:
+    assert resident_pages() > 1000
+    assert resident_pages(Path("/nonexistent")) == 0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.app import Launch, Worker, assemble, stop_signals
-from worker.collector import collect_for_ever
+from worker.collector import collect_for_ever, collect_young
 from worker.core.target import Target, TargetKey
 from worker.settings import ConfigError, OutputSettings, Settings
 from worker.slices import Slices
@@ -215,6 +215,7 @@ class Daemon:
         """Renders what has changed in slices, so that a scrape finds it done and no probe waits for it."""
         while True:
             await asyncio.sleep(RENDER_S)
+            collect_young()
             while not self._worker.metrics.render():  # noqa: ASYNC110 (not polling: each turn renders a slice)
                 await asyncio.sleep(0)
 
