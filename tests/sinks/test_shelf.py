@@ -2,15 +2,14 @@
 
 from worker.sinks.shelf import BATCH, Batches, Shelf
 
-EMPTY = (b"",)
-
 
 def found(batches: Batches) -> list[bytes]:
-    return [lines[0] for batch in batches for lines in batch if lines != EMPTY]
+    """Of the first family."""
+    return [line for batch in batches for line in batch[0] if line]
 
 
 def filled(count: int) -> tuple[Shelf, list[int]]:
-    shelf = Shelf(EMPTY)
+    shelf = Shelf(2)
     places = [shelf.take() for _ in range(count)]
     for number, place in enumerate(places):
         shelf.put(place, (b"%d" % number,))
@@ -62,3 +61,15 @@ def test_places_that_were_given_back_are_taken_again() -> None:
     assert {shelf.take() for _ in places} == set(places)
     with shelf.snapshot() as batches:
         assert len(batches) == 1
+
+
+def test_families_that_follow_each_other_are_put_without_the_others() -> None:
+    shelf = Shelf(3)
+    place = shelf.take()
+    shelf.put(place, (b"a", b"b", b"c"))
+    shelf.put(place, (b"B", b"C"), 1)
+    with shelf.snapshot() as batches:
+        assert [family[0] for family in batches[0]] == [b"a", b"B", b"C"]
+    shelf.give_back(place)
+    with shelf.snapshot() as batches:
+        assert not any(line for family in batches[0] for line in family)

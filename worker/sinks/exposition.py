@@ -7,13 +7,12 @@ target; changed families are rendered in short slices, and a scrape streams fami
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any
 
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded, Track
 from worker.sinks.families import FAMILIES, Family, head, reader, target_labels, writer
-from worker.sinks.shelf import Batches, Lines, Shelf
+from worker.sinks.shelf import Batches, Shelf
 
 #: No piece of a stream is larger than this.
 PIECE_BYTES = 65_536
@@ -26,7 +25,7 @@ _MOST_BATCHES = 16
 
 
 class _Form:
-    """What a page is made of: how its lines are written, and where those of a family are."""
+    """How the lines of a page are written, and where those of a family are: first the steady ones."""
 
     def __init__(self, families: Sequence[Family]) -> None:
         steady = [family for family in families if not family.moves]
@@ -39,21 +38,22 @@ class _Form:
 
 @dataclass(slots=True, kw_only=True)
 class _Page:
-    """One target: the lines of its families, first the steady ones, which are made of what `read` is."""
+    """One target, and what the lines of its steady families were made of."""
 
     place: int
     target: Target
     track: Track
     labels: str
     read: tuple[Any, ...] = ()
-    lines: Lines = ()
 
-    def refresh(self, form: _Form) -> Lines:
+    def refresh(self, form: _Form, shelf: Shelf) -> None:
+        """Writes anew what may have changed."""
         labels, target, track = self.labels, self.target, self.track
         read = form.read_steady(target, track)
-        steady = self.lines[: form.steady] if read == self.read else form.write_steady(labels, target, track)
-        self.read, self.lines = read, steady + form.write_moving(labels, target, track)
-        return self.lines
+        if read != self.read:
+            self.read = read
+            shelf.put(self.place, form.write_steady(labels, target, track))
+        shelf.put(self.place, form.write_moving(labels, target, track), form.steady)
 
 
 class Exposition:
@@ -65,7 +65,7 @@ class Exposition:
         self._form = _Form(families)
         self._clock = clock
         self._pages: dict[TargetKey, _Page] = {}
-        self._shelf = Shelf((b"",) * len(families))
+        self._shelf = Shelf(len(families))
         self._dirty: dict[TargetKey, _Page] = {}
 
     def __len__(self) -> int:
@@ -103,12 +103,11 @@ class Exposition:
 
     def render(self, budget_s: float = SLICE_S) -> bool:
         """Renders marked targets for at most `budget_s` (and one target more); True when none is left."""
-        dirty, clock, form = self._dirty, self._clock, self._form
+        dirty, clock, form, shelf = self._dirty, self._clock, self._form, self._shelf
         until = clock() + budget_s
         while dirty:
             # The last in goes first: every scrape waits for all of them, so none can be left behind.
-            page = dirty.popitem()[1]
-            self._shelf.put(page.place, page.refresh(form))
+            dirty.popitem()[1].refresh(form, shelf)
             if clock() >= until:
                 break
         return not dirty
@@ -131,9 +130,8 @@ def _lines(form: _Form, batches: Batches, *, openmetrics: bool) -> Iterator[byte
     """A family of which no target has a sample is left out, HELP and TYPE included."""
     for family, place in form.families:
         opening = head(family.name, family.kind, family.help, openmetrics=openmetrics)
-        of_family = itemgetter(place)
         for batch in batches:
-            block = b"".join(map(of_family, batch))
+            block = b"".join(batch[place])
             if block and opening:
                 block, opening = opening + block, b""
             yield block

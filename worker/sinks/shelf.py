@@ -4,22 +4,24 @@ A snapshot of a reference a target would take milliseconds for 100,000 targets, 
 through it, fifty more.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-#: The lines of one target, by family.
-Lines = tuple[bytes, ...]
-Batches = list[list[Lines]]
+#: Of each family the lines of a batch's targets, side by side, as a stream joins them.
+Batch = tuple[list[bytes], ...]
+Batches = list[Batch]
 
 #: So many targets share a batch; joined, most families of it make about a piece of a stream.
 BATCH = 512
 
 
 class Shelf:
-    """Numbered places. What changes in a batch is changed in a copy for the snapshots that are in use."""
+    """Numbered places, each with a line of every family. What changes in a batch is changed in a copy for the snapshots
+    that are in use.
+    """
 
-    def __init__(self, empty: Lines) -> None:
-        self._empty = empty
+    def __init__(self, families: int) -> None:
+        self._families = families
         self._batches: Batches = []
         self._free: list[int] = []
         self._snapshots: list[Batches] = []
@@ -28,20 +30,22 @@ class Shelf:
         """A place with nothing in it."""
         if not self._free:
             first = len(self._batches) * BATCH
-            self._batches.append([self._empty] * BATCH)
+            self._batches.append(tuple([b""] * BATCH for _ in range(self._families)))
             self._free = list(range(first + BATCH - 1, first - 1, -1))
         return self._free.pop()
 
-    def put(self, place: int, lines: Lines) -> None:
-        number = place // BATCH
+    def put(self, place: int, lines: Sequence[bytes], first: int = 0) -> None:
+        """The lines of some families that follow each other, from the `first` one on."""
+        number, index = divmod(place, BATCH)
         batch = self._batches[number]
         for snapshot in self._snapshots:
             if number < len(snapshot) and snapshot[number] is batch:
-                snapshot[number] = batch.copy()
-        batch[place % BATCH] = lines
+                snapshot[number] = tuple(map(list.copy, batch))
+        for family, line in enumerate(lines, first):
+            batch[family][index] = line
 
     def give_back(self, place: int) -> None:
-        self.put(place, self._empty)
+        self.put(place, [b""] * self._families)
         self._free.append(place)
 
     @contextmanager
