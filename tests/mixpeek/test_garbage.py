@@ -1,4 +1,4 @@
-"""What a call leaves for the garbage collector: nothing of ours, or a fleet of failing plugins would fill the memory."""
+"""What a call leaves for the garbage collector: nothing of ours, or failing plugins would fill the memory in time."""
 
 import asyncio
 import gc
