@@ -47,7 +47,7 @@ def test_all_targets_of_a_namespace_share_one_histogram() -> None:
     assert f'{NAME}_bucket{{mixpeek_namespace="ns_a",le="0.025"}} 1\n' in shown
     assert f'{NAME}_bucket{{mixpeek_namespace="ns_a",le="0.5"}} 3\n' in shown
     assert f'{NAME}_bucket{{mixpeek_namespace="ns_a",le="+Inf"}} 4\n' in shown
-    assert f'{NAME}_sum{{mixpeek_namespace="ns_a"}} 10.62\n' in shown
+    assert f'{NAME}_sum{{mixpeek_namespace="ns_a"}} 10.620000\n' in shown
     assert f'{NAME}_count{{mixpeek_namespace="ns_b"}} 0\n' in shown
     assert shown.count(f"# TYPE {NAME} histogram\n") == 1
 

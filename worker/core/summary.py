@@ -20,8 +20,10 @@ class Summary:
     def add(self, result: Result) -> None:
         self.by_outcome[result.outcome] += 1
         exchange = result.exchange
-        if exchange and isinstance(exchange.answer, Reply) and exchange.lost_s == 0 and exchange.duration_s is not None:
-            self.latencies_s.append(exchange.duration_s)
+        if exchange and isinstance(exchange.answer, Reply) and exchange.lost_s == 0:
+            duration_s = exchange.duration_s
+            if duration_s is not None:
+                self.latencies_s.append(duration_s)
 
     @property
     def targets(self) -> int:

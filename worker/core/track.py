@@ -4,6 +4,7 @@ from bisect import bisect_left
 from typing import Any, NamedTuple
 
 from worker.core.exchange import Exchange, Malformed, Phases, Reply
+from worker.core.judge import Judgement
 from worker.core.outcome import Outcome
 from worker.core.result import Result
 from worker.core.vector import VectorReading
@@ -102,7 +103,7 @@ def advance(track: Track, result: Result) -> tuple[Track, Changes]:
     changes = _UNCHANGED
     if exchange is not None:
         _move_call(moved, track, outcome, exchange)
-        _move_verdict(moved, track, result, exchange)
+        _move_verdict(moved, track, result.judgement, exchange)
         changes = _move_reply(moved, track, result)
     return Track._make(map(moved.get, Track._fields, track)), changes  # half of what _replace takes
 
@@ -129,9 +130,9 @@ def _move_call(moved: dict[str, Any], track: Track, outcome: Outcome, exchange: 
         moved["duration_sum_s"] = track.duration_sum_s + observed_s
 
 
-def _move_verdict(moved: dict[str, Any], track: Track, result: Result, exchange: Exchange) -> None:
-    outcome = result.outcome
-    if result.judgement.says_warming:
+def _move_verdict(moved: dict[str, Any], track: Track, judgement: Judgement, exchange: Exchange) -> None:
+    outcome = judgement.outcome
+    if judgement.says_warming:
         moved["warming_since"] = track.warming_since or exchange.ended_at
     elif not outcome.unknown:
         moved["warming_since"] = None
@@ -149,13 +150,13 @@ def _move_verdict(moved: dict[str, Any], track: Track, result: Result, exchange:
 
 def _move_reply(moved: dict[str, Any], track: Track, result: Result) -> Changes:
     judgement, shape_hash = result.judgement, result.judgement.shape_hash
-    recovered = track.success is False and result.outcome.up
+    recovered = track.success is False and judgement.outcome.up
     if judgement.inference_name is None:
         return Changes(recovered=True) if recovered else _UNCHANGED
     renamed = _pair(track.inference_name, judgement.inference_name)
     changed = None
     moved["inference_name"] = judgement.inference_name
-    if shape_hash is not None and result.outcome is not _PLUGIN_ERROR:  # an error's null is no shape
+    if shape_hash is not None and judgement.outcome is not _PLUGIN_ERROR:  # an error's null is no shape
         changed = _pair(track.shape_hash or (result.target.pin.hash if result.target.pin else None), shape_hash)
         moved["response_type"] = judgement.response_type
         moved["response_keys"] = None if judgement.response_keys is None else len(judgement.response_keys)

@@ -110,13 +110,17 @@ def _once(vectors: Sequence[VectorReading]) -> Collection[VectorReading]:
     return vectors if len(vectors) < 2 else {reading.path: reading for reading in vectors}.values()
 
 
+#: To the microsecond and to the millisecond: more is noise, and all digits of a float take twice as long to find.
+_SECONDS, _INSTANT = "{value:.6f}", "{value:.3f}"
+
+
 def _line(name: str, more: str = "", shown: str = "{value!r}") -> str:
     return name + "{{{labels}" + more + "}} " + shown + "\n"
 
 
-def _plain(name: str, value: str, text: str, *, moves: bool = False) -> Family:
+def _plain(name: str, value: str, text: str, *, shown: str = "{value!r}", moves: bool = False) -> Family:
     """A gauge of one sample, an integer or a finite float."""
-    return Family(name=name, kind="gauge", help=text, samples=(Sample(value, _line(name)),), moves=moves)
+    return Family(name=name, kind="gauge", help=text, samples=(Sample(value, _line(name, shown=shown)),), moves=moves)
 
 
 def _counter(name: str, value: str, text: str, *, moves: bool = False) -> Family:
@@ -133,7 +137,7 @@ def _info(name: str, value: str, more: str, text: str) -> Family:
 
 
 def _phases(name: str, text: str) -> Family:
-    samples = [Sample(f"track.phases.{phase}", _line(name, f',phase="{phase}"')) for phase in PHASE_NAMES]
+    samples = [Sample(f"track.phases.{phase}", _line(name, f',phase="{phase}"', _SECONDS)) for phase in PHASE_NAMES]
     return Family(name=name, kind="gauge", help=text, samples=tuple(samples), moves=True)
 
 
@@ -144,7 +148,7 @@ def _vectors(name: str, lines: str, text: str) -> Family:
 def _histogram(name: str, text: str) -> Family:
     bounds = (*map(repr, BUCKETS_S), "+Inf")
     lines = [_line(f"{name}_bucket", f',le="{bound}"', f"{{value[{index}]}}") for index, bound in enumerate(bounds)]
-    lines += [_line(f"{name}_sum", shown="{track.duration_sum_s!r}"), _line(f"{name}_count", shown="{value[-1]}")]
+    lines += [_line(f"{name}_sum", shown="{track.duration_sum_s:.6f}"), _line(f"{name}_count", shown="{value[-1]}")]
     samples = (Sample("(*accumulate(track.buckets),)", "".join(lines)),)
     return Family(name=name, kind="histogram", help=text, samples=samples, moves=True)
 
@@ -208,29 +212,34 @@ FAMILIES: tuple[Family, ...] = (
         "plugin_probe_last_probe_timestamp_seconds",
         "track.last_probe_at",
         "When the last call was sent, Unix time.",
+        shown=_INSTANT,
         moves=True,
     ),
     _plain(
         "plugin_probe_last_conclusive_timestamp_seconds",
         "track.last_conclusive_at",
         "When a probe last proved the plugin up or down, Unix time.",
+        shown=_INSTANT,
         moves=True,
     ),
     _plain(
         "plugin_probe_last_success_timestamp_seconds",
         "track.last_success_at",
         "When a probe last proved the plugin up, Unix time.",
+        shown=_INSTANT,
         moves=True,
     ),
     _plain(
         "plugin_probe_warming_since_timestamp_seconds",
         "track.warming",
         "Since when the plugin has said that it is warming, Unix time.",
+        shown=_INSTANT,
     ),
     _plain(
         "plugin_probe_last_duration_seconds",
         "track.duration_s",
         "Send, wait and receive of the last call that no stall of the worker touched.",
+        shown=_SECONDS,
         moves=True,
     ),
     _phases("plugin_probe_phase_duration_seconds", "Phases of that call; those that did not happen are absent."),

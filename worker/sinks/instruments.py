@@ -1,9 +1,13 @@
 """Instruments: the metrics of the worker itself, each an attribute for whoever measures it."""
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.openmetrics import exposition as openmetrics_format
+from prometheus_client.registry import Collector
 
 from worker.core.limit import Limit
 from worker.core.result import SkipReason
@@ -36,6 +40,25 @@ class LateGauge:
             self._shown = False
 
 
+class QuickHistogram(Collector):
+    """A histogram without labels, for what every probe observes: the library's own takes three times as long."""
+
+    def __init__(self, registry: CollectorRegistry, name: str, text: str, bounds: Sequence[float]) -> None:
+        self._name, self._text, self._bounds = name, text, bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+        registry.register(self)
+
+    def observe(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def collect(self) -> Iterator[Metric]:
+        named = (*map(str, map(float, self._bounds)), "+Inf")
+        buckets = [*zip(named, accumulate(self._counts), strict=True)]
+        yield HistogramMetricFamily(self._name, self._text, buckets=buckets, sum_value=self._sum)
+
+
 class Instruments:
     """Counters take `.inc()`, gauges `.set()`, histograms `.observe()`; labels whose values are known start at 0."""
 
@@ -45,12 +68,8 @@ class Instruments:
         build.labels(version=version, python=python).set(1)
         self.targets = Gauge("plugin_probe_targets", "Configured targets.", registry=registry)
         self.inflight = Gauge("plugin_probe_inflight", "Calls under way.", registry=registry)
-        self.lateness = Histogram(
-            "plugin_probe_lateness_seconds",
-            "Start of a probe minus the moment it was due.",
-            buckets=_LATENESS_S,
-            registry=registry,
-        )
+        late = "Start of a probe minus the moment it was due."
+        self.lateness = QuickHistogram(registry, "plugin_probe_lateness_seconds", late, _LATENESS_S)
         self.loop_lag = Histogram(
             "plugin_probe_loop_lag_seconds",
             "How much later than asked the event loop woke up.",
