@@ -22,7 +22,9 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 
 
 
 class Instant(asyncio.Protocol):
-    """Counts heads and bodies only as far as telling one request from the next needs."""
+    """Counts heads and bodies only as far as telling one request from the next needs. `answer` is told of each head, in
+    small letters.
+    """
 
     def __init__(self) -> None:
         self._got = b""
@@ -39,17 +41,21 @@ class Instant(asyncio.Protocol):
             if len(self._got) < end + 4 + length:
                 return
             self._got = self._got[end + 4 + length :]
-            self._transport.write(ANSWER)
-            if b"connection: close" in head:
-                self._transport.close()
+            self.answer(head)
+
+    def answer(self, head: bytes) -> None:
+        self._transport.write(ANSWER)
+        if b"connection: close" in head:
+            self._transport.close()
 
 
-async def main() -> None:
+async def serve(protocol: type[Instant]) -> None:
+    """Tells the port, and serves until stdin closes."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Instant, "127.0.0.1", 0)
+    server = await loop.create_server(protocol, "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(serve(Instant))
