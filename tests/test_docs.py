@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.benchmarks.__main__ import BENCHMARKS
 from worker.config.load import load
 from worker.core import notation
 from worker.core.limit import Limit
@@ -229,3 +230,27 @@ def test_the_modules_that_readme_names_are_there() -> None:
 
 def test_the_version_is_that_of_pyproject() -> None:
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
+
+
+def figures(text: str) -> list[str]:
+    """In tables: 139 µs, 6,767/s, 43.2 %."""
+    rows = "".join(line for line in text.splitlines(keepends=True) if line.startswith("| "))
+    return re.findall(r"\d[\d.,]*(?: (?:µs|ms|s|kB|%)|/s)(?!\w)", rows)
+
+
+@pytest.mark.parametrize(
+    ("page", "heading"),
+    [("README.md", "## What it costs"), ("docs/latency.md", "## Figures")],
+    ids=["README", "latency"],
+)
+def test_the_figures_that_are_told_are_those_that_were_measured(page: str, heading: str) -> None:
+    section = (ROOT / page).read_text(encoding="utf-8").partition(heading)[2].partition("\n## ")[0]
+    measured = (ROOT / "docs/benchmarks.md").read_text(encoding="utf-8")
+    told = figures(section)
+    assert len(told) >= 10
+    assert [figure for figure in told if figure not in measured] == []
+
+
+def test_the_page_on_benchmarks_names_each_of_them() -> None:
+    page = (ROOT / "docs/benchmarks.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(BENCHMARKS)

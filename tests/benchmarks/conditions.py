@@ -12,7 +12,7 @@ def conditions() -> dict[str, str]:
     return {
         "processors": f"{len(os.sched_getaffinity(0))} × {_model()}",
         "load before": " ".join(f"{load:.2f}" for load in os.getloadavg()),
-        "kernel": f"{platform.system()} {platform.release()}",
+        "kernel": f"{platform.system()} {platform.release().partition('-')[0]}",
         "Python": platform.python_version(),
         "libraries": ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
     }
