@@ -188,6 +188,13 @@ def test_an_ill_vector_is_bad_values_before_it_is_compared() -> None:
     assert (told.outcome, told.golden_cosine) == (Outcome.BAD_VALUES, None)
 
 
+def test_without_a_vector_to_compare_the_rules_after_it_are_explained_all_the_same() -> None:
+    expect = replace(golden(0.6, 0.8), max_latency_s=10.0)
+    told = list(explain(expect, exchange(reply({"other": 1})), Reference()))
+    assert told[-2].outcome is Outcome.SHAPE_MISMATCH
+    assert told[-1].rule == "max_latency"
+
+
 def test_drift_names_the_model_that_answered_when_the_vector_was_recorded() -> None:
     expect = golden(0.6, 0.8, inference_name="embed_v1")
     told = judged({"embedding": [1.0, 0.0]}, Reference(), expect, inference_name="embed_v2")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.values import json_values
-from worker.core.vector import ABSENT, Survey, cosine, first_nonfinite, lookup, same, survey
+from worker.core.vector import ABSENT, Glance, Survey, cosine, first_nonfinite, lookup, same, survey
 
 NAN, INF = math.nan, math.inf
 TREE = {"a": {"b": [{"c": 1}, {"c": 2}]}, "list": [[1, 2], [3]], "null": None, "0": "zero", "odd key!": {"x": 5}}
@@ -219,3 +219,18 @@ def test_a_vector_points_its_own_way(value: list[float]) -> None:
 )
 def test_vectors_are_the_same_but_for_rounding(one: list[float], other: list[float], alike: bool) -> None:
     assert same(one, other) is alike
+
+
+@pytest.mark.parametrize("size", [3, 400], ids=["short", "long enough to be remembered"])
+@pytest.mark.parametrize(
+    ("element", "floats", "finite"),
+    [(0.5, True, True), (1, False, True), (None, False, False), (math.inf, True, False), (math.nan, True, False)],
+)
+def test_a_list_tells_the_same_however_often_it_is_looked_at(
+    size: int, element: Any, floats: bool, finite: bool
+) -> None:
+    values, glance = [0.25] * (size - 1) + [element], Glance()
+    for _ in range(2):
+        assert glance.all_floats(values) is floats
+        assert math.isfinite(glance.norm(values)) is finite
+    assert glance.all_floats([0.25] * size) is True  # another list is another matter

@@ -71,12 +71,10 @@ def judge(expect: Expectation, exchange: Exchange, reference: Reference) -> Judg
     """The first rule that fails decides; when none does, the outcome is success."""
     seen = _look(expect, exchange, reference)
     described = _describe(exchange, expect, reference, seen)
-    for broken in _findings(expect, exchange, reference, seen, telling=False):
-        if broken.outcome:
-            return described._replace(
-                outcome=broken.outcome, rule=broken.rule, expected=broken.expected, found=broken.found
-            )
-    return described
+    broken = next(_findings(expect, exchange, reference, seen, telling=False), None)
+    if broken is None or broken.outcome is None:
+        return described
+    return described._replace(outcome=broken.outcome, rule=broken.rule, expected=broken.expected, found=broken.found)
 
 
 def explain(expect: Expectation, exchange: Exchange, reference: Reference) -> Iterator[Finding]:
