@@ -9,6 +9,7 @@ import pytest
 
 from tests.fakes import virtually
 from worker.collector import GROWTH, LOOK_S, THRESHOLDS, WHOLE_S, collect_for_ever, collect_young, resident_pages, tuned
+from worker.slices import Slices
 
 
 def test_it_is_tuned_as_long_as_a_worker_runs() -> None:
@@ -33,10 +34,11 @@ class Circle:
 @pytest.fixture
 def by_hand() -> Iterator[None]:
     """No collection begins by itself."""
+    before = gc.get_threshold()
     gc.collect()
-    gc.disable()
+    gc.set_threshold(0)
     yield
-    gc.enable()
+    gc.set_threshold(*before)
 
 
 @pytest.mark.usefixtures("by_hand")
@@ -48,6 +50,17 @@ def test_what_is_new_is_looked_through_and_what_is_old_is_left() -> None:
     del old
     collect_young()
     assert gone == ["young"]
+
+
+@pytest.mark.usefixtures("by_hand")
+async def test_nothing_is_looked_through_while_the_collector_is_paused() -> None:
+    gone: list[str] = []
+    with Slices():
+        Circle(lambda: gone.append("built by a reload"))
+        collect_young()
+        assert gone == []
+    collect_young()
+    assert gone == ["built by a reload"]
 
 
 def old_garbage_is_gone_after(*pages: int) -> float:

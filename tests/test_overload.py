@@ -65,15 +65,19 @@ def test_what_is_slow_unwell_or_paused_is_skipped_for_overrun(answer: tuple[Answ
     assert told(rig) == []
 
 
-def test_what_is_to_be_asked_again_and_waits_for_the_rate_is_skipped_for_overload() -> None:
+def rechecking_at_half_the_rate() -> Rig:
     """Two calls a probe, and the rate has one."""
-    rig = running(
+    return running(
         many(4, interval_s=4.0),
         120.0,
         script=lambda _target, _number: BROKEN,
         rechecks=1,
         rate=Rate(count=1, period_s=1.0),
     )
+
+
+def test_what_is_to_be_asked_again_and_waits_for_the_rate_is_skipped_for_overload() -> None:
+    rig = rechecking_at_half_the_rate()
     assert skipped(rig)[SkipReason.OVERLOAD] > 10
 
 
@@ -115,13 +119,7 @@ def test_an_overloaded_concurrency_is_told_with_what_the_measured_durations_need
 
 
 def test_what_is_asked_again_counts_among_what_is_needed() -> None:
-    rig = running(
-        many(4, interval_s=4.0),
-        120.0,
-        script=lambda _target, _number: BROKEN,
-        rechecks=1,
-        rate=Rate(count=1, period_s=1.0),
-    )
+    rig = rechecking_at_half_the_rate()
     assert told(rig)[-1]["needed"] in ("2/s", "3/s")
 
 

@@ -152,7 +152,7 @@ class Worker:
                     news += 1
                 await slices.pause()
             if news:
-                gc.freeze()  # as in `assemble`
+                gc.freeze()  # it stays, as what was there at the start does
 
     def _sink_failed(self, name: str, error: Exception) -> None:
         self.metrics.own.sink_failures.labels(name).inc()

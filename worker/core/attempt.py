@@ -46,9 +46,6 @@ class Final:
     """The judgement stands."""
 
 
-_FINAL = Final()
-
-
 @dataclass(frozen=True, slots=True)
 class Again:
     """Ask once more, not before `at` (monotonic seconds)."""
@@ -79,7 +76,7 @@ def next_attempt(
     else:
         again = _again(judgement, tries, now, policy, key_changed)
     if again is None or (deadline is not None and again.at >= deadline):
-        return _FINAL
+        return Final()
     return again
 
 

@@ -42,9 +42,9 @@ class Reference(NamedTuple):
 class Seen(NamedTuple):
     """What is looked at once of a reply, for the rules and for the record.
 
-    `surveys` are of the vectors that are named, by path; `nonfinite` is the first stray number and
-    its path. `differences` from the pinned shape are None, and so is the
-    `cosine` to the golden vector, where there was nothing to compare.
+    `surveys` are of the vectors that are named, by path; `nonfinite` is the first stray number and its path.
+    `differences` from the pinned shape are None, and so is the `cosine` to the golden vector, where there was nothing
+    to compare.
     """
 
     shape: Shape

@@ -20,7 +20,7 @@ from worker.mixpeek.timeline import TIMELINE
 # so that it is we who drop an idle connection, and not the server just as we write to it.
 KEEPALIVE_S = 4.0
 
-# aiohttp's time-outs round up above 5 s, so ours is asyncio's, around the whole call.
+# aiohttp's time-outs round up above 5 s, so none is asked of it: ours ends the call, connecting included.
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 
 
