@@ -72,6 +72,20 @@ def test_what_was_lost_is_known_to_a_tick(freezes: tuple[float, ...], stalls: in
     assert lost - stalls * TICK_S <= metered.meter.lost_s() <= lost
 
 
+def test_a_stall_within_a_tick_is_not_forgotten() -> None:
+    stalls: list[float] = []
+    stops = iter([0.9])
+
+    async def main() -> float:
+        meter = LagMeter(FakeClock(), on_lag=lambda _: freeze(next(stops, 0.0)), on_stall=stalls.append)
+        meter.start()
+        await asyncio.sleep(2.0)
+        meter.stop()
+        return meter.lost_s()
+
+    assert virtually(main()) == sum(stalls) == pytest.approx(0.9, abs=TICK_S)
+
+
 def test_a_stall_is_known_before_the_timer_comes_round() -> None:
     async def main() -> tuple[float, float, Metered]:
         metered = Metered()

@@ -24,8 +24,7 @@ class LagMeter:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        self._expected_at = self._clock.now() + TICK_S
-        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+        self._expect(self._clock.now())
 
     def stop(self) -> None:
         if self._timer:
@@ -42,7 +41,12 @@ class LagMeter:
         now = self._clock.now()
         if not self._take_stall(now):
             self._on_lag(max(now - self._expected_at, 0.0))
-        self.start()
+        self._expect(now)
+
+    def _expect(self, now: float) -> None:
+        """A tick after the reading that was judged: what passes between two readings would be forgotten."""
+        self._expected_at = now + TICK_S
+        self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
     def _take_stall(self, now: float) -> bool:
         lag_s = now - self._expected_at

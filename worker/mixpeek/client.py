@@ -81,8 +81,9 @@ class Client:
         fresh = fresh or self._api.fresh_connections
         line, rest = self._request(target)
         head = line + self._headers(fresh)
+        lost_s = self._lost()  # read first and last, so that no stall falls within a latency and outside of this
         flight = Flight(self._clock.now, self._api.max_response_bytes)
-        started_at, began, lost_s = self._clock.wall(), self._clock.now(), self._lost()
+        started_at, began = self._clock.wall(), self._clock.now()
         failed: NoReply | None = None
         self.inflight += 1
         try:
