@@ -41,7 +41,7 @@ bench: $(VENV)/dev bench-servers  ## benchmarks: ratios within one run, in a tab
 lock: $(VENV)/dev  ## renew the hashed locks, which name no registry
 	$(BIN)/uv pip compile $(LOCKED) pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile $(LOCKED) pyproject.toml --extra sandbox --group build -c requirements.lock -o requirements-demo.lock
-	$(BIN)/uv pip compile $(LOCKED) pyproject.toml --extra sandbox --group dev -c requirements-demo.lock -o requirements-dev.lock
+	$(BIN)/uv pip compile $(LOCKED) pyproject.toml --extra sandbox --extra remote-write --group dev -c requirements-demo.lock -o requirements-dev.lock
 LOCKED := -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 # Real servers for the tests, where that can be done; a test that misses one says so (and fails where CI=true).
