@@ -97,6 +97,19 @@ class TextfileSettings:
     required: bool = True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiverSettings:
+    """A server that a batch sends its metrics to. `url` ends without a slash; user and password go together."""
+
+    url: str
+    job: str = "plugin_probe"
+    timeout_s: float = 20.0
+    required: bool = True
+    username: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+
+
 #: Whose durations make one histogram.
 Histograms = Literal["target", "namespace"]
 
@@ -106,6 +119,8 @@ class OutputSettings:
     listen_host: str = "127.0.0.1"
     listen_port: int = 9464
     textfile: TextfileSettings | None = None
+    pushgateway: ReceiverSettings | None = None
+    remote_write: ReceiverSettings | None = None
     histograms: Histograms = "target"
 
 

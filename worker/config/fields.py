@@ -10,14 +10,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 from worker.config.json_check import CompiledSchema, compiled
 from worker.config.units import (
     DURATION_PATTERN,
+    PERCENT_PATTERN,
     RATE_PATTERN,
     SIZE_PATTERN,
     duration_s,
+    objective,
     rate,
     shown,
     size_bytes,
 )
-from worker.config.urls import api_path, base_url, listen_address, proxy_url
+from worker.config.urls import api_path, base_url, listen_address, proxy_url, receiver_url
 from worker.config.values import MAX_DEPTH, deeper_than
 from worker.core.notation import parse
 from worker.core.shape import Shape
@@ -134,6 +136,12 @@ def _header_text(value: object) -> str:
     return value.strip()
 
 
+def _job(value: object) -> str:
+    if not isinstance(value, str) or not value.strip() or not value.isprintable() or len(value) > MAX_ID_LENGTH:
+        raise ValueError(f"must be a name like plugin_probe, not {shown(value) if value != '' else 'empty'}")
+    return value.strip()
+
+
 def _env_name(value: object) -> str:
     # Not quoted in the message: the key itself may have been written here.
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value, re.ASCII):
@@ -185,6 +193,11 @@ RateField = Annotated[
     PlainValidator(rate, json_schema_input_type=str),
     _described(RATE_PATTERN, "calls per s, m or h", ["5/s", "30/m", "1000/h"]),
 ]
+Objective = Annotated[
+    float,
+    PlainValidator(objective),
+    _described(PERCENT_PATTERN, "more than 0% and less than 100%", ["99.5%", 0.995], number="number"),
+]
 Flag = Annotated[bool, BeforeValidator(_flag_of_text), WithJsonSchema({"type": "boolean"})]
 Count = Annotated[int, BeforeValidator(_number_of_text), Field(ge=1, le=10_000)]
 Rechecks = Annotated[int, BeforeValidator(_number_of_text), Field(ge=0, le=10)]
@@ -227,6 +240,12 @@ ProxyUrl = Annotated[
     PlainValidator(proxy_url),
     _described(r"^https?://", "http or https", ["http://proxy.example.com:3128"]),
 ]
+ReceiverUrl = Annotated[
+    str,
+    PlainValidator(receiver_url),
+    _described(r"^https?://", "http or https", ["http://pushgateway:9091"]),
+]
+Job = Annotated[str, PlainValidator(_job), WithJsonSchema({"type": "string", "minLength": 1})]
 ApiPath = Annotated[
     str, PlainValidator(api_path), _described(r"^/", "with {namespace} and {plugin}", ["/v1/{namespace}/{plugin}"])
 ]

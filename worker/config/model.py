@@ -19,14 +19,17 @@ from worker.config.fields import (
     Flag,
     HeaderText,
     Id,
+    Job,
     JsonObject,
     JsonSchema,
     Keys,
     LabelName,
     LabelValue,
     Listen,
+    Objective,
     ProxyUrl,
     RateField,
+    ReceiverUrl,
     Rechecks,
     Size,
     VectorPath,
@@ -90,6 +93,20 @@ class Expect(Keys):
     max_warming: DurationOrZero | None = key("How long a cold start may take before it counts as down.", "5m")
 
 
+class LatencyObjective(Keys):
+    """A share of the time for which replies are to come in time."""
+
+    below: Duration = Field(description="A healthy reply that takes no longer is in time.")
+    ratio: Objective = Field(description="The share of the time.")
+
+
+class Slo(Keys):
+    """Service level objectives; burn rates and budgets are rules over them."""
+
+    availability: Objective | None = key("The share of the time for which the plugin is to be up.")
+    latency: LatencyObjective | None = key("The share of the time for which replies are to come in time.")
+
+
 class TargetKeys(Keys):
     """What a target and the defaults have in common."""
 
@@ -99,6 +116,7 @@ class TargetKeys(Keys):
     parameters: JsonObject | None = key("Sent as `parameters`.", {})
     labels: dict[LabelName, LabelValue] | None = key("Go to plugin_probe_target_info and to the logs.")
     expect: Expect | None = key("What a healthy reply must satisfy.")
+    slo: Slo | None = key("Service level objectives; default: none.")
     shape: Literal["strict", "compatible", "off"] | None = key(
         "strict: keys that are not pinned are a mismatch too; off: the pin is not looked at.", "compatible"
     )
@@ -182,11 +200,37 @@ class Textfile(Keys):
     required: Flag | None = key("Whether a batch fails when it cannot be written.", True)
 
 
+class Receiver(Keys):
+    """Where metrics are sent to, and who we say that we are."""
+
+    url: ReceiverUrl
+    job: Job | None = key("The label `job` of all that is sent.", "plugin_probe")
+    timeout: Duration | None = key("Time for all of it.", "20s")
+    required: Flag | None = key("Whether a batch fails when it is not taken.", True)
+    username: HeaderText | None = key("For basic authentication.")
+    password_file: FilePath | None = key("A file that holds the password; read again each time.")
+    ca_file: FilePath | None = key("Certificate authorities to trust instead of the system's.")
+
+
+class Pushgateway(Receiver):
+    """The Pushgateway that a batch pushes its metrics to."""
+
+    url: ReceiverUrl = Field(description="Its address, as in http://pushgateway:9091.")
+
+
+class RemoteWrite(Receiver):
+    """The remote-write receiver that a batch sends its metrics to."""
+
+    url: ReceiverUrl = Field(description="Its whole address, as in http://prometheus:9090/api/v1/write.")
+
+
 class Outputs(Keys):
     """Where results go."""
 
     listen: Listen | None = key("Where the daemon serves /metrics; host:port, or :port.", "127.0.0.1:9464")
     textfile: Textfile | None = key("Metrics for node_exporter's textfile collector; default: none.")
+    pushgateway: Pushgateway | None = key("Where a batch pushes its metrics; default: none.")
+    remote_write: RemoteWrite | None = key("Where a batch sends its metrics by remote write; default: none.")
     histograms: Literal["target", "namespace"] | None = key(
         "Whose durations make one histogram; namespace: 14 series fewer for each target.", "target"
     )

@@ -8,10 +8,10 @@ import yaml
 
 from worker.config.json_check import CompiledSchema
 from worker.config.scalars import NotJsonError, plain_value
-from worker.config.units import duration_text, size_text
+from worker.config.units import duration_text, percent_text, size_text
 from worker.config.urls import listen_text, needs_allow_http, without_userinfo
-from worker.core.target import Expectation, Golden, Target, VectorExpectation
-from worker.settings import ApiSettings, LimitSettings, OutputSettings, Settings
+from worker.core.target import Expectation, Golden, Slo, Target, VectorExpectation
+from worker.settings import ApiSettings, LimitSettings, OutputSettings, ReceiverSettings, Settings
 
 # The C emitter is many times as fast; it is missing only where PyYAML was built without libyaml.
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -126,8 +126,27 @@ def _outputs(outputs: OutputSettings) -> dict[str, Any]:
     return _written(
         listen=listen_text(outputs.listen_host, outputs.listen_port),
         textfile={"path": _path(textfile.path), "required": textfile.required} if textfile else None,
+        pushgateway=outputs.pushgateway and _receiver(outputs.pushgateway),
+        remote_write=outputs.remote_write and _receiver(outputs.remote_write),
         histograms=outputs.histograms,
     )
+
+
+def _receiver(receiver: ReceiverSettings) -> dict[str, Any]:
+    return _written(
+        url=receiver.url,
+        job=receiver.job,
+        timeout=_duration(receiver.timeout_s),
+        required=receiver.required,
+        username=receiver.username,
+        password_file=_path(receiver.password_file),
+        ca_file=_path(receiver.ca_file),
+    )
+
+
+def _slo(slo: Slo) -> Mapping[str, Any]:
+    latency = slo.latency and {"below": _duration(slo.latency_below_s), "ratio": percent_text(slo.latency)}
+    return _written(availability=slo.availability and percent_text(slo.availability), latency=latency)
 
 
 def _target_keys(target: Target, template: Target) -> dict[str, Any]:
@@ -138,6 +157,7 @@ def _target_keys(target: Target, template: Target) -> dict[str, Any]:
         "parameters": target.parameters,
         "labels": target.labels,
         "expect": _expect(target.expect, template.expect),
+        "slo": _slo(target.slo),
         "shape": target.shape.value,
     }
 

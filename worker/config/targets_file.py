@@ -11,6 +11,7 @@ from worker.config.contradictions import contradictions
 from worker.config.golden_file import GoldenFiles, file_of
 from worker.config.model import Expect, TargetEntry, TargetKeys, TargetsFile, Vector
 from worker.config.model import Golden as GoldenKeys
+from worker.config.model import Slo as SloKeys
 from worker.config.problems import validation_problems
 from worker.config.source import Place, Problem, Source, UnreadableError, shown_path
 from worker.config.values import values
@@ -20,6 +21,7 @@ from worker.core.target import (
     Expectation,
     Golden,
     ShapePolicy,
+    Slo,
     Target,
     TargetKey,
     VectorExpectation,
@@ -36,7 +38,7 @@ def given(**values: Any) -> dict[str, Any]:
 
 
 def with_keys(base: Target, keys: TargetKeys, folder: Path) -> Target:
-    """`base` with what `keys` says instead: labels and expect key by key, inputs and parameters whole.
+    """`base` with what `keys` says instead: labels, slo and expect key by key, inputs and parameters whole.
 
     Files that it names are relative to `folder`.
     """
@@ -44,6 +46,7 @@ def with_keys(base: Target, keys: TargetKeys, folder: Path) -> Target:
         base,
         expect=_expectation(base.expect, keys.expect, folder) if keys.expect else base.expect,
         labels=_labels(base.labels, keys.labels),
+        slo=_slo(base.slo, keys.slo) if keys.slo else base.slo,
         **given(
             interval_s=keys.interval,
             timeout_s=keys.timeout,
@@ -56,6 +59,18 @@ def with_keys(base: Target, keys: TargetKeys, folder: Path) -> Target:
 
 def _labels(base: Mapping[str, str], labels: Mapping[str, str | None] | None) -> Mapping[str, str]:
     return {**base, **{name: value for name, value in (labels or {}).items() if value is not None}}
+
+
+def _slo(base: Slo, slo: SloKeys) -> Slo:
+    latency = slo.latency
+    return replace(
+        base,
+        **given(
+            availability=slo.availability,
+            latency=latency and latency.ratio,
+            latency_below_s=latency and latency.below,
+        ),
+    )
 
 
 def _expectation(base: Expectation, expect: Expect, folder: Path) -> Expectation:
@@ -175,6 +190,7 @@ class TargetList:
                 parameters=self._shared(variant.parameters),
                 labels=self._shared(variant.labels),
                 expect=self._shared(variant.expect),
+                slo=self._shared(variant.slo),
             )
         return known
 

@@ -23,7 +23,7 @@ MOST_ITEMS = 40
 MOST_BYTES = 32_768
 
 #: The parts of a target that others are likely to have as well: they are shared, whatever frames they came in.
-_PARTS = ("inputs", "parameters", "labels", "expect", "pin")
+_PARTS = ("inputs", "parameters", "labels", "expect", "slo", "pin")
 _OTHERS = tuple(field.name for field in fields(Target) if field.name not in _PARTS)
 
 

@@ -8,6 +8,7 @@ from worker.settings import Rate
 
 DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)?$"
 SIZE_PATTERN = r"^[0-9]+(KiB|MiB)?$"
+PERCENT_PATTERN = r"^[0-9]{1,2}(\.[0-9]+)?%$"
 RATE_PATTERN = r"^[1-9][0-9]*/(s|m|h)$"
 
 MAX_DURATION_S = 366 * 86400.0
@@ -20,6 +21,7 @@ _BYTES_PER_UNIT = {"MiB": 1024 * 1024, "KiB": 1024}
 
 _DURATION = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)[ ]?(ms|s|m|h|d)?", re.ASCII)
 _SIZE = re.compile(r"([0-9]{1,20})[ ]?(KiB|MiB)?", re.ASCII)
+_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,10})?)[ ]?%", re.ASCII)
 _RATE = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)[ ]?/[ ]?(s|m|h)", re.ASCII)
 
 
@@ -110,6 +112,22 @@ def size_text(size: int) -> str | int:
         if size % factor == 0:
             return f"{size // factor}{unit}"
     return size
+
+
+def objective(value: object) -> float:
+    """A share of more than 0 and less than 1, from `99.5%` or 0.995. Raises ValueError."""
+    match = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
+    share = round(float(match[1]) / 100, 12) if match else value  # 99.9 / 100 is not quite 0.999
+    if isinstance(share, bool) or not isinstance(share, (int, float)):
+        raise ValueError(f"{shown(value)} is no objective; write it like 99.5%, or as a share like 0.995")
+    if not 0 < share < 1:
+        raise ValueError(f"an objective is more than 0% and less than 100%, not {shown(value)}: nothing is always up")
+    return float(share)
+
+
+def percent_text(share: float) -> str:
+    """As `objective` reads it back."""
+    return f"{round(share * 100, 10):.12g}%"
 
 
 def rate(value: object) -> Rate:

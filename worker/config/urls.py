@@ -21,6 +21,16 @@ def base_url(value: object) -> str:
     return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/").removesuffix("/v1").rstrip("/")
 
 
+def receiver_url(value: object) -> str:
+    """Where metrics are sent: without a slash at its end. Raises ValueError."""
+    parts = _split(value, "http://pushgateway:9091")
+    if "@" in parts.netloc:
+        raise ValueError("holds a user or password; write username and password_file instead")
+    if parts.query or parts.fragment or "?" in str(value) or "#" in str(value):
+        raise ValueError("takes neither a query nor a fragment")
+    return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
+
+
 def proxy_url(value: object) -> str:
     """`http://[user:password@]host:port`. Raises ValueError."""
     parts = _split(value, "http://proxy.example.com:3128")

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from worker.config.expand import expanded
 from worker.config.files import check_readable
-from worker.config.model import Api, Limits, Outputs, Schedule, Tls, WorkerFile
+from worker.config.model import Api, Limits, Outputs, Receiver, Schedule, Tls, WorkerFile
 from worker.config.problems import validation_problems
 from worker.config.secret import DEFAULT_ENV, check_key_in_env, check_key_in_file
 from worker.config.source import Place, Problem, Source
@@ -23,6 +23,7 @@ from worker.settings import (
     ConfirmSettings,
     LimitSettings,
     OutputSettings,
+    ReceiverSettings,
     ScheduleSettings,
     TextfileSettings,
     TlsSettings,
@@ -166,7 +167,38 @@ class WorkerSections:
             textfile=TextfileSettings(path=self._path(textfile.path), **given(required=textfile.required))
             if textfile
             else None,
+            pushgateway=self._receiver("pushgateway", outputs.pushgateway),
+            remote_write=self._remote_write(outputs),
             **given(listen_host=host, listen_port=port, histograms=outputs.histograms),
+        )
+
+    def _remote_write(self, outputs: Outputs) -> ReceiverSettings | None:
+        receiver = outputs.remote_write
+        if receiver and outputs.textfile is None and outputs.pushgateway is None:
+            self._refuse(
+                ("outputs", "remote_write"),
+                "needs outputs.textfile too: nothing can be read back from a remote-write receiver, and a batch goes on"
+                " from what it last wrote",
+            )
+        return self._receiver("remote_write", receiver)
+
+    def _receiver(self, name: str, receiver: Receiver | None) -> ReceiverSettings | None:
+        if receiver is None:
+            return None
+        paths: dict[str, Any] = {}
+        for key in ("password_file", "ca_file"):
+            written = getattr(receiver, key)
+            if written is not None:
+                paths[key] = self._path(written)
+                self._check(("outputs", name, key), check_readable, paths[key], written)
+        if (receiver.username is None) != (receiver.password_file is None):
+            there, missing = ("username", "password_file") if receiver.username else ("password_file", "username")
+            self._refuse(("outputs", name, there), f"needs {missing} beside it")
+        return ReceiverSettings(
+            url=receiver.url,
+            username=receiver.username,
+            **paths,
+            **given(job=receiver.job, timeout_s=receiver.timeout, required=receiver.required),
         )
 
     def _path(self, written: str) -> Path:

@@ -97,6 +97,17 @@ class Expectation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Slo:
+    """Service level objectives, shares between 0 and 1 of the time: that the plugin is up, and that what it answers
+    comes within `latency_below_s`. None where there is no such objective.
+    """
+
+    availability: float | None = None
+    latency: float | None = None
+    latency_below_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """One namespace/plugin pair and how to probe it. `inputs` and `parameters` are JSON values, sent as they are.
 
@@ -110,5 +121,6 @@ class Target:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     expect: Expectation = field(default_factory=Expectation)
+    slo: Slo = field(default_factory=Slo)
     shape: ShapePolicy = ShapePolicy.COMPATIBLE
     pin: Pin | None = None

@@ -1,5 +1,6 @@
 """Track: what is remembered of a target from probe to probe, and how a result moves it on."""
 
+import math
 from bisect import bisect_left
 from typing import Any, NamedTuple
 
@@ -21,8 +22,9 @@ class Track(NamedTuple):
     """Everything that the metrics of one target show. Times are Unix seconds; None where it has not happened.
 
     `success` is the last conclusive verdict, `failure` the newest conclusive failure while that verdict is down.
-    `shapes_seen` are the hashes that are told apart; `distinct_at` is when distinct inputs last gave different vectors.
-    `buckets` are the histogram's own counts (not cumulative), +Inf last.
+    `answered_in_s` is what a latency objective looks at: how long the last healthy reply took, infinity after a
+    time-out, None after any other failure. `shapes_seen` are the hashes that are told apart; `distinct_at` is when
+    distinct inputs last gave different vectors. `buckets` are the histogram's own counts (not cumulative), +Inf last.
     """
 
     outcome: Outcome | None = None
@@ -39,6 +41,7 @@ class Track(NamedTuple):
     last_success_at: float | None = None
     warming_since: float | None = None
     duration_s: float | None = None
+    answered_in_s: float | None = None
     phases: Phases = Phases()
     http_status: int | None = None
     response_bytes: int | None = None
@@ -146,6 +149,10 @@ def _move_verdict(moved: dict[str, Any], track: Track, judgement: Judgement, exc
     moved["failures"] = track.failures + (not up)
     if up:
         moved["last_success_at"] = exchange.ended_at
+    if not up:
+        moved["answered_in_s"] = math.inf if outcome is Outcome.TIMEOUT else None
+    elif exchange.lost_s <= 0:
+        moved["answered_in_s"] = exchange.duration_s
 
 
 def _move_reply(moved: dict[str, Any], track: Track, result: Result) -> Changes:

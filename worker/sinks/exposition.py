@@ -11,7 +11,8 @@ from typing import Any
 
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded, Track
-from worker.sinks.families import FAMILIES, Family, head, reader, target_labels, writer
+from worker.sinks.families import FAMILIES, Family, head, reader, writer
+from worker.sinks.labels import target_labels
 from worker.sinks.shelf import Batches, Shelf
 
 #: No piece of a stream is larger than this.

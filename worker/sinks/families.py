@@ -1,33 +1,22 @@
 """The metric families of a target: their names, help, where each value is read and how its lines are written."""
 
-import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import accumulate  # noqa: F401 (used by what is compiled)
 from typing import Any, Literal, NamedTuple
 
 from worker.core.exchange import PHASE_NAMES
-from worker.core.target import Target, TargetKey
+from worker.core.target import Target
 from worker.core.track import BUCKETS_S, Track
 from worker.core.vector import VectorReading
-
-#: What `response_type` may say as a label; a reply chooses the word, so anything else is `other`.
-RESPONSE_TYPES = frozenset({"dict", "list", "str", "int", "float", "bool", "NoneType"})
-
-#: Names that a target's own labels can't take: ours, and what Prometheus and promtool keep for themselves.
-_TAKEN = frozenset({"mixpeek_namespace", "plugin", "le", "quantile"})
-
-_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
-_UNFIT = re.compile(r"[\x00-\x09\x0b-\x1f\x7f\ud800-\udfff]")
-_SPECIAL = {"inf": "+Inf", "-inf": "-Inf", "nan": "NaN", "True": "1", "False": "0"}
+from worker.sinks.labels import info_labels, number, shape_labels, word  # noqa: F401 (used by what is compiled)
 
 
 class Sample(NamedTuple):
     """What is written of one value; nothing where that is None.
 
     Both are Python: `value` an expression over `target` and `track`, `text` the body of an f-string over `labels` (the
-    target's, already rendered) and `value`. They may call functions of this module, and are compiled by `writer`.
+    target's, already rendered) and `value`. They may call what this module knows, and are compiled by `writer`.
     """
 
     value: str
@@ -49,47 +38,6 @@ def head(name: str, kind: str, text: str, *, openmetrics: bool) -> bytes:
     """HELP and TYPE. OpenMetrics names a counter without `_total`; text 0.0.4 names it as its samples are."""
     shown = name.removesuffix("_total") if openmetrics and kind == "counter" else name
     return f"# HELP {shown} {text}\n# TYPE {shown} {kind}\n".encode()
-
-
-def escape(value: str) -> str:
-    r"""A label value as both formats want it; what they can't carry (NUL, lone surrogates) is spelt out: \\u0000."""
-    if _UNFIT.search(value):
-        value = _UNFIT.sub(lambda match: f"\\u{ord(match[0]):04x}", value)
-    return value.translate(_ESCAPES)
-
-
-def number(value: float) -> str:
-    text = repr(value)
-    return _SPECIAL.get(text, text)
-
-
-def target_labels(key: TargetKey) -> str:
-    return f'mixpeek_namespace="{escape(key.namespace)}",plugin="{escape(key.plugin)}"'
-
-
-def info_labels(labels: Mapping[str, str]) -> str:
-    """A target's own labels, each name made valid and unique: `app/tier` is app_tier, `plugin` is label_plugin."""
-    if not labels:
-        return ""
-    named: dict[str, str] = {}
-    for label, value in labels.items():
-        name = re.sub(r"[^a-zA-Z0-9_]", "_", label)
-        if not name or name[0].isdigit() or name.startswith("__"):
-            name = f"label_{name}"
-        while name in _TAKEN or name in named:
-            name = f"label_{name}"
-        named[name] = value
-    return "".join(f',{name}="{escape(value)}"' for name, value in named.items())
-
-
-#: Paths and shapes are few, and escaping one takes longer than writing the rest of its line.
-word = lru_cache(maxsize=4096)(escape)
-
-
-def shape_labels(shape: str | None, kind: str | None) -> str | None:
-    if shape is None:
-        return None
-    return f',response_type="{kind if kind in RESPONSE_TYPES else "other"}",shape="{word(shape)}"'
 
 
 def dimensions(labels: str, vectors: Sequence[VectorReading]) -> str:
@@ -143,6 +91,20 @@ def _phases(name: str, text: str) -> Family:
 
 def _vectors(name: str, lines: str, text: str) -> Family:
     return Family(name=name, kind="gauge", help=text, samples=(Sample("track.vectors", lines),), moves=True)
+
+
+def _objectives(name: str, text: str, *, good: bool) -> Family:
+    """What is known of each objective that the target has."""
+    available, quick = "target.slo.availability", "target.slo.latency"
+    if good:
+        met = "(None if track.answered_in_s is None else track.answered_in_s <= target.slo.latency_below_s)"
+        available, quick = (
+            f"None if {one} is None else {is_met}" for one, is_met in ((available, "track.success"), (quick, met))
+        )
+    shown = "{value + 0}" if good else "{value!r}"
+    named = (("availability", available), ("latency", quick))
+    samples = tuple(Sample(value, _line(name, f',slo="{slo}"', shown)) for slo, value in named)
+    return Family(name=name, kind="gauge", help=text, samples=samples)
 
 
 def _histogram(name: str, text: str) -> Family:
@@ -280,6 +242,8 @@ FAMILIES: tuple[Family, ...] = (
         "{norms(labels, value)}",
         "Euclidean length of the vector at a path that is configured or pinned.",
     ),
+    _objectives("plugin_probe_slo_good", "Whether a service level objective is met now: 1 yes, 0 no.", good=True),
+    _objectives("plugin_probe_slo_objective", "The share of the time for which it is to be met.", good=False),
     _plain("plugin_probe_golden_cosine", "track.golden_cosine", "Cosine of the last reply's vector to the golden one."),
     _counter(
         "plugin_probe_response_shape_changes_total",

@@ -9,7 +9,8 @@ from operator import add, sub
 
 from worker.core.outcome import Outcome
 from worker.core.track import Track
-from worker.sinks.families import DURATION, escape, head, writer
+from worker.sinks.families import DURATION, head, writer
+from worker.sinks.labels import escape
 
 NAME = "plugin_probe_results_total"
 
