@@ -25,7 +25,7 @@ def load(path: Path, *, environ: Mapping[str, str], recording: bool = False) -> 
     problems: list[Problem] = []
     source = _read_worker_file(path)
     sections = _sections(source, environ, problems)
-    api = sections.api()
+    api, outputs = sections.api(), sections.outputs()
     template = sections.template()
     shapes = ShapesFile(sections.shapes_file, problems)
     targets = TargetList(template, problems, shapes.pins, recording=recording)
@@ -42,7 +42,7 @@ def load(path: Path, *, environ: Mapping[str, str], recording: bool = False) -> 
         limits=sections.limits(),
         schedule=sections.schedule(),
         confirm=sections.confirm(),
-        outputs=sections.outputs(),
+        outputs=outputs,
         targets=tuple(targets.targets),
         shapes_file=shapes.path,
         pins=shapes.pins,
