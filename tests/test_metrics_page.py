@@ -13,6 +13,7 @@ from tests.sinks.test_families import whole_track
 from tests.sinks.test_metrics import set_everything
 from worker.core.exchange import Phases
 from worker.core.outcome import Outcome
+from worker.core.target import Slo
 from worker.core.vector import VectorReading
 from worker.settings import Histograms
 from worker.sinks.families import FAMILIES
@@ -38,7 +39,8 @@ def worst(vectors: int, histograms: Histograms = "target") -> list[Any]:
     metrics = Metrics(version="0", histograms=histograms)
     set_everything(metrics)
     readings = tuple(VectorReading(f"v{number}", 2, 1.0) for number in range(vectors))
-    metrics.add(target(labels={"team": "a"}), whole_track()._replace(vectors=readings))
+    slo = Slo(availability=0.99, latency=0.9, latency_below_s=1.0)
+    metrics.add(target(labels={"team": "a"}, slo=slo), whole_track()._replace(vectors=readings))
     return list(parse(b"".join(metrics.exposition()).decode()))
 
 
@@ -87,7 +89,7 @@ def test_what_the_page_calls_always_there_is_there_from_the_first_exposition() -
 
 
 def test_the_tables_of_a_namespace_and_of_the_worker_are_those_of_the_code() -> None:
-    metrics = Metrics(version="0", histograms="namespace")
+    metrics = Metrics(version="0", histograms="namespace", shard=0)
     for gauge in vars(metrics.own).values():
         if isinstance(gauge, LateGauge):
             gauge.set(1.0)

@@ -12,10 +12,11 @@ from prometheus_client.parser import text_string_to_metric_families as read_plai
 from tests.sinks.given import INTERNAL_ERROR, T0, VECTOR, exchange, last, probed, recorded_runs, reply, target
 from worker.core.exchange import Phases
 from worker.core.outcome import Outcome
-from worker.core.target import Expectation, VectorExpectation
+from worker.core.target import Expectation, Slo, VectorExpectation
 from worker.core.track import Recorded, Track
 from worker.core.vector import VectorReading
-from worker.sinks.families import FAMILIES, Family, escape, info_labels, number, reader, writer
+from worker.sinks.families import FAMILIES, Family, reader, writer
+from worker.sinks.labels import escape, info_labels, number
 from worker.sinks.metrics import Metrics
 
 Sample = tuple[str, tuple[tuple[str, str], ...], float]
@@ -107,7 +108,8 @@ def test_an_infinite_norm_and_a_path_with_quotes_are_read_back() -> None:
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_every_line_of_a_family_bears_its_name(family: Family) -> None:
     seen = whole_track()
-    (lines,) = writer([family])("the labels", target(labels={"team": "a"}), seen)
+    objectives = Slo(availability=0.99, latency=0.9, latency_below_s=1.0)
+    (lines,) = writer([family])("the labels", target(labels={"team": "a"}, slo=objectives), seen)
     suffix = "(_bucket|_sum|_count)" if family.kind == "histogram" else ""
     for line in lines.decode().splitlines():
         assert re.match(rf"{family.name}{suffix}\{{the labels[,}}]", line)

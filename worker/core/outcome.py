@@ -67,3 +67,7 @@ class Outcome(StrEnum):
     SLOW = "slow", Verdict.UP, Fault.PLUGIN
     SUCCESS = "success", Verdict.UP, Fault.NONE
     INTERNAL_ERROR = "internal_error", Verdict.UNKNOWN, Fault.PROBER
+
+
+#: By the word that stands for it wherever it was written down.
+OUTCOMES = {outcome.value: outcome for outcome in Outcome}

@@ -2,6 +2,7 @@
 
 import math
 from bisect import bisect_left
+from operator import add
 from typing import Any, NamedTuple
 
 from worker.core.exchange import Exchange, Malformed, Phases, Reply
@@ -16,6 +17,17 @@ BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 #: So many shapes of one target are told apart; a plugin whose keys are random would make a series at every probe.
 MOST_SHAPES = 8
 VARYING = "varying"
+
+
+class Exemplar(NamedTuple):
+    """One latency of the histogram: its bucket's place, the seconds, when it was measured (Unix time), and the reply's
+    request id.
+    """
+
+    place: int
+    value_s: float
+    at: float
+    request_id: str | None = None
 
 
 class Track(NamedTuple):
@@ -57,6 +69,7 @@ class Track(NamedTuple):
     vectors: tuple[VectorReading, ...] = ()
     buckets: tuple[int, ...] = (0,) * (len(BUCKETS_S) + 1)
     duration_sum_s: float = 0.0
+    exemplar: Exemplar | None = None
 
     @property
     def warming(self) -> float | None:
@@ -78,6 +91,10 @@ class Changes(NamedTuple):
     inference_name: tuple[str, str] | None = None
 
 
+_ADD_UP = ("probes", "failures", "unknowns", "calls", "duration_sum_s")
+_OF_A_CALL = ("http_status", "response_bytes")
+_MEASURED = ("duration_s", "phases")
+_OF_A_REPLY = ("response_type", "response_keys", "shape_hash", "shape_match", "golden_cosine", "vectors")
 _UNCHANGED = Changes()
 _ANSWERS = (Reply, Malformed)
 _PLUGIN_ERROR = Outcome.PLUGIN_ERROR
@@ -127,8 +144,9 @@ def _move_call(moved: dict[str, Any], track: Track, outcome: Outcome, exchange: 
     else:
         return
     if observed_s is not None:
-        buckets = list(track.buckets)
-        buckets[bisect_left(BUCKETS_S, observed_s)] += 1
+        buckets, place = list(track.buckets), bisect_left(BUCKETS_S, observed_s)
+        buckets[place] += 1
+        moved["exemplar"] = Exemplar(place, observed_s, exchange.ended_at, exchange.request_id)
         moved["buckets"] = tuple(buckets)
         moved["duration_sum_s"] = track.duration_sum_s + observed_s
 
@@ -183,4 +201,47 @@ def _move_reply(moved: dict[str, Any], track: Track, result: Result) -> Changes:
 
 
 def _pair(before: str | None, after: str | None) -> tuple[str, str] | None:
-    return None if before is None or after is None or before == after else (before, after)
+    return None if before in (None, VARYING) or after is None or before == after else (before, after)
+
+
+def resume(remembered: Track, begun: Track) -> Track:
+    """What `begun`, the track after one probe at most, would be had it not begun with nothing but gone on from what was
+    remembered.
+    """
+    whole = Track._make(old if new is None else new for old, new in zip(remembered, begun, strict=True))
+    added = {name: getattr(remembered, name) + getattr(begun, name) for name in _ADD_UP}
+    changed = _pair(remembered.shape_hash, begun.shape_hash) is not None
+    changes = begun.shape_changes if remembered.shape_hash is None else changed
+    seen = (*remembered.shapes_seen, *(one for one in begun.shapes_seen if one not in remembered.shapes_seen))
+    return whole._replace(
+        **added,
+        buckets=tuple(map(add, remembered.buckets, begun.buckets)),
+        shape_changes=remembered.shape_changes + changes,
+        shapes_seen=seen[:MOST_SHAPES],
+        **_those(_OF_A_CALL, remembered if begun.last_probe_at is None else begun),
+        **_those(_MEASURED, remembered if begun.phases == Phases() else begun),
+        **_those(_OF_A_REPLY, remembered if begun.shape_hash is None else begun),
+        **_judged(remembered, begun),
+    )
+
+
+def _those(names: tuple[str, ...], track: Track) -> dict[str, Any]:
+    return {name: getattr(track, name) for name in names}
+
+
+def _judged(remembered: Track, begun: Track) -> dict[str, Any]:
+    """The verdict, and what counts from it."""
+    if begun.success is None:
+        since = begun.warming_since if remembered.warming_since is None else remembered.warming_since
+        unknowns = remembered.consecutive_unknowns + begun.consecutive_unknowns
+        kept = _those(("consecutive_failures", "failure", "answered_in_s"), remembered)
+        return kept | {"warming_since": since, "consecutive_unknowns": unknowns}
+    failures = begun.consecutive_failures + (0 if begun.success else remembered.consecutive_failures)
+    stalled = begun.success and begun.answered_in_s is None
+    return {
+        "consecutive_failures": failures,
+        "consecutive_unknowns": begun.consecutive_unknowns,
+        "warming_since": begun.warming_since,
+        "failure": begun.failure,
+        "answered_in_s": (remembered if stalled else begun).answered_in_s,
+    }

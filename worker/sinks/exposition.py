@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.core.target import Target, TargetKey
-from worker.core.track import Recorded, Track
-from worker.sinks.families import FAMILIES, Family, head, reader, writer
+from worker.core.track import Recorded, Track, resume
+from worker.sinks.exemplars import Exemplars
+from worker.sinks.families import DURATION, FAMILIES, Family, head, reader, writer
 from worker.sinks.labels import target_labels
 from worker.sinks.shelf import Batches, Shelf
 
@@ -26,15 +27,20 @@ _MOST_BATCHES = 16
 
 
 class _Form:
-    """How the lines of a page are written, and where those of a family are: first the steady ones."""
+    """How the lines of a page are written, and where those of a family are: first the steady ones, at last those of the
+    histogram with its exemplar.
+    """
 
-    def __init__(self, families: Sequence[Family]) -> None:
+    def __init__(self, families: Sequence[Family], exemplars: Exemplars) -> None:
         steady = [family for family in families if not family.moves]
         moving = [family for family in families if family.moves]
         self.steady = len(steady)
         self.read_steady, self.write_steady, self.write_moving = reader(steady), writer(steady), writer(moving)
         places = {family.name: place for place, family in enumerate([*steady, *moving])}
         self.families = [(family, places[family.name]) for family in families]
+        self.histogram = places[DURATION.name] - len(steady) if DURATION in moving else None
+        self.openmetrics = {DURATION.name: len(families)}
+        self.mark = exemplars.mark
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,19 +60,26 @@ class _Page:
         if read != self.read:
             self.read = read
             shelf.put(self.place, form.write_steady(labels, target, track))
-        shelf.put(self.place, form.write_moving(labels, target, track), form.steady)
+        moving = form.write_moving(labels, target, track)
+        if form.histogram is not None:
+            moving = (*moving, form.mark(moving[form.histogram], track.exemplar))
+        shelf.put(self.place, moving, form.steady)
 
 
 class Exposition:
     """The per-target part of /metrics. Results of targets that were never added, or have left, are ignored."""
 
     def __init__(
-        self, *, families: Sequence[Family] = FAMILIES, clock: Callable[[], float] = time.perf_counter
+        self,
+        *,
+        families: Sequence[Family] = FAMILIES,
+        clock: Callable[[], float] = time.perf_counter,
+        exemplars: Exemplars | None = None,
     ) -> None:
-        self._form = _Form(families)
+        self._form = _Form(families, exemplars or Exemplars(""))
         self._clock = clock
         self._pages: dict[TargetKey, _Page] = {}
-        self._shelf = Shelf(len(families))
+        self._shelf = Shelf(len(families) + 1)
         self._dirty: dict[TargetKey, _Page] = {}
 
     def __len__(self) -> int:
@@ -95,6 +108,12 @@ class Exposition:
         before, page.track = page.track, recorded.track
         self._dirty[key] = page
         return before
+
+    def resume(self, key: TargetKey, remembered: Track) -> tuple[Track, Track]:
+        """Goes on from what was remembered of a target that is there; its track before and after."""
+        page = self._dirty[key] = self._pages[key]
+        before, page.track = page.track, resume(remembered, page.track)
+        return before, page.track
 
     def forget(self, key: TargetKey) -> None:
         page = self._pages.pop(key, None)
@@ -130,6 +149,8 @@ class Exposition:
 def _lines(form: _Form, batches: Batches, *, openmetrics: bool) -> Iterator[bytes]:
     """A family of which no target has a sample is left out, HELP and TYPE included."""
     for family, place in form.families:
+        if openmetrics:
+            place = form.openmetrics.get(family.name, place)
         opening = head(family.name, family.kind, family.help, openmetrics=openmetrics)
         for batch in batches:
             block = b"".join(batch[place])

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded, Track
 from worker.settings import Histograms
+from worker.sinks.exemplars import Exemplars
 from worker.sinks.exposition import SLICE_S, Exposition, in_pieces
 from worker.sinks.families import DURATION, FAMILIES
 from worker.sinks.instruments import Instruments
+from worker.sinks.memory import Memory
 from worker.sinks.tally import Tally
 
 
@@ -22,13 +24,15 @@ class Metrics:
         version: str,
         python: str = platform.python_version(),
         histograms: Histograms = "target",
+        shard: int | None = None,
+        exemplars: Exemplars | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.own = Instruments(version=version, python=python)
+        self.own = Instruments(version=version, python=python, shard=shard)
         self._by_namespace = histograms == "namespace"
         families = [family for family in FAMILIES if family is not DURATION or not self._by_namespace]
-        self._exposition = Exposition(families=families, clock=clock)
-        self._tally = Tally()
+        self._exposition = Exposition(families=families, clock=clock, exemplars=exemplars)
+        self._tally = Tally(exemplars)
         self.own.targets.set_function(lambda: len(self._exposition))
 
     def add(self, target: Target, track: Track = Track()) -> None:  # noqa: B008 (frozen)
@@ -42,6 +46,16 @@ class Metrics:
     def replace(self, target: Target) -> None:
         """A known target with other settings (interval, labels)."""
         self._exposition.replace(target)
+
+    def resume(self, memory: Memory) -> None:
+        """Goes on from what was remembered of the targets that are there, of their namespaces and of the worker."""
+        for key, remembered in memory.tracks.items():
+            if key in self._exposition:
+                before, after = self._exposition.resume(key, remembered)
+                if self._by_namespace:
+                    self._tally.observe(key.namespace, before, after)
+        self._tally.resume(memory.own)
+        self.own.resume(memory.own)
 
     def record(self, recorded: Recorded) -> None:
         """Marks the target and counts; nothing is rendered. Results of a target that has left are dropped."""

@@ -48,3 +48,11 @@ def _labels(inside: str) -> dict[str, str]:
     if end != len(inside):
         raise ValueError('its labels are not name="value" with commas between')
     return found
+
+
+def own_counts(cumulative: list[int]) -> tuple[int, ...]:
+    """Each bucket's own count, of counts that include those before; ValueError where they fall."""
+    counts = tuple(count - before for count, before in zip(cumulative, [0, *cumulative], strict=False))
+    if min(counts) < 0:
+        raise ValueError("its buckets fall")
+    return counts

@@ -3,21 +3,24 @@
 Ours: prometheus_client takes 12 µs a series at each scrape.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from operator import add, sub
 
-from worker.core.outcome import Outcome
-from worker.core.track import Track
+from worker.core.outcome import OUTCOMES, Outcome
+from worker.core.track import BUCKETS_S, Exemplar, Track
+from worker.sinks.exemplars import Exemplars
 from worker.sinks.families import DURATION, head, writer
 from worker.sinks.labels import escape
+from worker.sinks.reading import Sample, own_counts
 
 NAME = "plugin_probe_results_total"
 
 _write_duration = writer([DURATION])
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Namespace:
     """Only `success` starts at 0: all 25 outcomes of 200 namespaces would be 5,000 series.
 
@@ -29,6 +32,7 @@ class _Namespace:
     results: dict[Outcome, int] = field(default_factory=lambda: {Outcome.SUCCESS: 0})
     buckets: tuple[int, ...] = Track().buckets
     duration_sum_s: float = 0.0
+    exemplar: Exemplar | None = None
 
 
 class Tally:
@@ -37,7 +41,8 @@ class Tally:
     Until then nothing goes down: what a target added stays when that target leaves.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, exemplars: Exemplars | None = None) -> None:
+        self._exemplars = exemplars or Exemplars("")
         self._namespaces: dict[str, _Namespace] = {}
 
     def enter(self, namespace: str, track: Track) -> None:
@@ -66,6 +71,25 @@ class Tally:
             came = map(sub, after.buckets, before.buckets)
             counted.buckets = (*map(add, counted.buckets, came),)
             counted.duration_sum_s += after.duration_sum_s - before.duration_sum_s
+            counted.exemplar = after.exemplar
+
+    def resume(self, samples: Iterable[Sample]) -> None:
+        """Goes on from what was counted of the namespaces that are there."""
+        buckets: dict[_Namespace, dict[float, int]] = {}
+        for name, labels, value in samples:
+            counted = self._namespaces.get(labels.get("mixpeek_namespace", ""))
+            if counted is None:
+                continue
+            if name == NAME and labels.get("outcome") in OUTCOMES:
+                outcome = OUTCOMES[labels["outcome"]]
+                counted.results[outcome] = counted.results.get(outcome, 0) + int(value)
+            elif name == f"{DURATION.name}_bucket":
+                buckets.setdefault(counted, {})[float(labels["le"])] = int(value)
+            elif name == f"{DURATION.name}_sum":
+                counted.duration_sum_s += value
+        for counted, cumulative in buckets.items():
+            came = own_counts([cumulative.get(bound, 0) for bound in (*BUCKETS_S, math.inf)])
+            counted.buckets = (*map(add, counted.buckets, came),)
 
     def results(self, *, openmetrics: bool) -> Iterator[bytes]:
         opening = head(NAME, "counter", "Results by namespace and outcome.", openmetrics=openmetrics)
@@ -79,5 +103,5 @@ class Tally:
         opening = head(DURATION.name, DURATION.kind, DURATION.help, openmetrics=openmetrics)
         for counted in list(self._namespaces.values()):
             (lines,) = _write_duration(counted.label, None, counted)
-            yield opening + lines
+            yield opening + (self._exemplars.mark(lines, counted.exemplar) if openmetrics else lines)
             opening = b""

@@ -1,0 +1,154 @@
+"""Memory: the tracks that a worker goes on from, read back from the metrics that it last wrote."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.core.exchange import PHASE_NAMES, Phases
+from worker.core.outcome import OUTCOMES, Outcome
+from worker.core.target import TargetKey
+from worker.core.track import BUCKETS_S, MOST_SHAPES, VARYING, Track
+from worker.core.vector import VectorReading
+from worker.sinks.labels import RESPONSE_TYPES
+from worker.sinks.reading import Sample, own_counts
+
+#: By value: the Pushgateway writes a bound of 1.0 as 1.
+_PLACES = {bound: place for place, bound in enumerate((*BUCKETS_S, math.inf))}
+_PREFIX = "plugin_probe_"
+
+#: Of the families of one sample a target: the track's field, and what the sample's value is there.
+_PLAIN: dict[str, tuple[str, Callable[[float], Any]]] = {
+    "success": ("success", bool),
+    "consecutive_failures": ("consecutive_failures", int),
+    "consecutive_unknowns": ("consecutive_unknowns", int),
+    "last_probe_timestamp_seconds": ("last_probe_at", float),
+    "last_conclusive_timestamp_seconds": ("last_conclusive_at", float),
+    "last_success_timestamp_seconds": ("last_success_at", float),
+    "warming_since_timestamp_seconds": ("warming_since", float),
+    "last_duration_seconds": ("duration_s", float),
+    "http_status_code": ("http_status", lambda value: int(value) or None),
+    "response_bytes": ("response_bytes", int),
+    "probes_total": ("probes", int),
+    "failures_total": ("failures", int),
+    "unknowns_total": ("unknowns", int),
+    "calls_total": ("calls", int),
+    "response_shape_match": ("shape_match", bool),
+    "response_keys": ("response_keys", int),
+    "golden_cosine": ("golden_cosine", float),
+    "response_shape_changes_total": ("shape_changes", int),
+    "duration_seconds_sum": ("duration_sum_s", float),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """`tracks` of the targets that were known; `own` are the samples of the worker and of its namespaces."""
+
+    tracks: dict[TargetKey, Track] = field(default_factory=dict)
+    own: list[Sample] = field(default_factory=list)
+
+
+def recall(samples: Iterable[Sample]) -> Memory:
+    """What these samples tell, other families than ours passed over. ValueError: what none of ours says."""
+    found: dict[TargetKey, dict[str, Any]] = {}
+    own: list[Sample] = []
+    for sample in samples:
+        if not sample.name.startswith(_PREFIX):
+            continue
+        namespace, plugin = sample.labels.get("mixpeek_namespace"), sample.labels.get("plugin")
+        if namespace is None or plugin is None:
+            own.append(sample)
+            continue
+        try:
+            _take(found.setdefault(TargetKey(namespace, plugin), {}), sample)
+        except (ValueError, OverflowError) as error:
+            raise ValueError(f"{sample.name} of {namespace}/{plugin} is {sample.value}: {error}") from None
+    return Memory(tracks={key: _track(fields) for key, fields in found.items()}, own=own)
+
+
+def _take(fields: dict[str, Any], sample: Sample) -> None:
+    name = sample.name.removeprefix(_PREFIX)
+    plain = _PLAIN.get(name)
+    if plain:
+        fields[plain[0]] = plain[1](sample.value)
+    elif name in _LABELLED:
+        _LABELLED[name](fields, sample.labels, sample.value)
+
+
+def _outcome(fields: dict[str, Any], labels: dict[str, str], _: float) -> None:
+    fields["outcome"] = _known(labels)
+
+
+def _failure(fields: dict[str, Any], labels: dict[str, str], _: float) -> None:
+    fields["failure"] = _known(labels)
+
+
+def _known(labels: dict[str, str]) -> Outcome | None:
+    """None for a word of another version."""
+    return OUTCOMES.get(labels.get("outcome", ""))
+
+
+def _phase(fields: dict[str, Any], labels: dict[str, str], value: float) -> None:
+    phase = labels.get("phase")
+    if phase in PHASE_NAMES:
+        fields.setdefault("phases", {})[phase] = value
+
+
+def _bucket(fields: dict[str, Any], labels: dict[str, str], value: float) -> None:
+    place = _PLACES.get(float(labels.get("le", "nan")))
+    if place is not None:
+        fields.setdefault("buckets", [0] * len(_PLACES))[place] = int(value)
+
+
+def _shape(fields: dict[str, Any], labels: dict[str, str], _: float) -> None:
+    kind = labels.get("response_type")
+    fields["response_type"] = kind if kind in RESPONSE_TYPES else "other"
+    fields["shape"] = labels.get("shape")
+
+
+def _dimensions(fields: dict[str, Any], labels: dict[str, str], value: float) -> None:
+    fields.setdefault("sizes", {})[labels.get("path", "")] = int(value)
+
+
+def _norm(fields: dict[str, Any], labels: dict[str, str], value: float) -> None:
+    fields.setdefault("norms", {})[labels.get("path", "")] = value
+
+
+def _good(fields: dict[str, Any], labels: dict[str, str], value: float) -> None:
+    """How long it took is not known any more, only whether that was in time."""
+    if labels.get("slo") == "latency":
+        fields["answered_in_s"] = 0.0 if value else math.inf
+
+
+_LABELLED: dict[str, Callable[[dict[str, Any], dict[str, str], float], None]] = {
+    "outcome": _outcome,
+    "failure_info": _failure,
+    "phase_duration_seconds": _phase,
+    "duration_seconds_bucket": _bucket,
+    "response_shape_info": _shape,
+    "vector_dimensions": _dimensions,
+    "vector_norm": _norm,
+    "slo_good": _good,
+}
+
+
+def _track(fields: dict[str, Any]) -> Track:
+    shape = fields.pop("shape", None)
+    sizes, norms = fields.pop("sizes", {}), fields.pop("norms", {})
+    fields["vectors"] = tuple(VectorReading(path, sizes[path], norm) for path, norm in norms.items() if path in sizes)
+    fields["phases"] = Phases(**fields.get("phases", {}))
+    if "buckets" in fields:
+        fields["buckets"] = own_counts(fields["buckets"])
+    track = Track(shape_hash=shape, **fields)
+    return track._replace(shapes_seen=_shapes_seen(track))
+
+
+def _shapes_seen(track: Track) -> tuple[str, ...]:
+    """Only the last shape was written down. Whose shape has changed at every other reply has shown enough of them: the
+    places of those that nobody knows any more are taken.
+    """
+    seen = () if track.shape_hash in (None, VARYING) else (track.shape_hash,)
+    if track.shape_changes < MOST_SHAPES or track.shape_changes * 2 < track.probes:
+        return seen
+    return (*seen, *("",) * (MOST_SHAPES - len(seen)))
