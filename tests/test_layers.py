@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("worker.core.judge",),
     ("worker.core.attempt", "worker.core.result"),
     ("worker.core.track",),
-    ("worker.core.schedule", "worker.core.summary", "worker.core.overload"),
+    ("worker.core.schedule", "worker.core.summary", "worker.core.overload", "worker.core.shard"),
     ("worker.core.exits",),
     ("worker.version", "worker.stamp"),
     ("worker.settings",),
@@ -36,7 +36,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("worker.strain", "worker.roster"),
     ("worker.engine",),
     ("worker.config", "worker.mixpeek", "worker.sinks", "worker.sandbox"),
-    ("worker.web", "worker.connection"),
+    ("worker.web", "worker.connection", "worker.outputs", "worker.sharing"),
     ("worker.app",),
     ("worker.check", "worker.batch", "worker.daemon", "worker.shapes"),
     ("worker.local", "worker.pinning"),
@@ -54,7 +54,16 @@ FOUNDATION = ("worker.core", "worker.version", "worker.stamp", "worker.settings"
 #: Who may import what is not in the standard library; nobody may import what is not listed.
 OWNERS: dict[str, tuple[str, ...]] = {
     "aiodns": ("worker.mixpeek",),
-    "aiohttp": ("worker.mixpeek", "worker.web", "worker.sandbox"),
+    "aiohttp": (
+        "worker.mixpeek",
+        "worker.web",
+        "worker.sandbox",
+        "worker.sinks.receiver",
+        "worker.sinks.pushgateway",
+        "worker.sinks.remote_write",
+    ),
+    "cramjam": ("worker.sinks.remote_write",),
+    "google": ("worker.sinks.remote_write",),
     "multidict": ("worker.mixpeek",),  # aiohttp's own types
     "yarl": ("worker.mixpeek",),
     "asyncio_throttle": ("worker.limits",),

@@ -16,14 +16,17 @@ from worker.collector import tuned
 from worker.connection import Connection
 from worker.core.attempt import Policy
 from worker.core.limit import Limit
+from worker.core.shard import Shard
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded
 from worker.engine import Engine
 from worker.limits import HardCap, Limits
+from worker.outputs import Outputs
 from worker.roster import replacing
-from worker.settings import Settings, TextfileSettings
-from worker.sinks import textfile
+from worker.settings import Settings
+from worker.sinks.exemplars import Exemplars
 from worker.sinks.log import LogSink, configure
+from worker.sinks.memory import Memory
 from worker.sinks.metrics import Metrics
 from worker.slices import Slices
 from worker.stall import LagMeter, Stalls
@@ -80,10 +83,19 @@ class Worker:
         clock: Clock,
         extra: Mapping[str, Recorder],
         begun: Callable[[], None],
+        shard: Shard | None = None,
     ) -> None:
         self.settings, self.launch, self.connection = settings, launch, connection
         self.log, self.metrics, self.clock = log, metrics, clock
-        self.output_failed = False
+        self.shard = shard
+        self.outputs = Outputs(
+            settings.outputs,
+            shard,
+            exposition=self.exposition,
+            failed=self._sink_failed,
+            event=log.event,
+            wall=clock.wall,
+        )
         recorder = FanOut({"metrics": metrics, "log": log, **extra}, self._sink_failed)
         self._world = World(
             call=connection.call,
@@ -107,32 +119,10 @@ class Worker:
         self.connection.note()
         return self.metrics.exposition(openmetrics=openmetrics)
 
-    def write_textfile(self) -> None:
-        """Writes the textfile, if there is one. A failure is logged, counted and, where it is required, remembered."""
-        wanted = self.settings.outputs.textfile
-        if wanted:
-            with self._textfile_failing(wanted):
-                textfile.write(wanted.path, self.exposition())
-
-    async def write_textfile_aside(self) -> None:
-        """As `write_textfile`, while probes go on: however slow the disk, none of them waits for it."""
-        wanted = self.settings.outputs.textfile
-        if wanted is None:
-            return
-        pieces = []
-        for piece in self.exposition():
-            pieces.append(piece)
-            await asyncio.sleep(0)
-        with self._textfile_failing(wanted):
-            await asyncio.to_thread(textfile.write, wanted.path, pieces)
-
-    @contextmanager
-    def _textfile_failing(self, wanted: TextfileSettings) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            self._sink_failed("textfile", error)
-            self.output_failed = self.output_failed or wanted.required
+    def resume(self, memory: Memory | None) -> None:
+        """Goes on from what is remembered of its targets."""
+        if memory:
+            self.engine.tracks |= self.metrics.resume(memory)
 
     async def reconfigure(self, settings: Settings) -> None:
         """Takes another configuration, but for where it listens. Calls in flight end as they began.
@@ -141,7 +131,7 @@ class Worker:
         """
         await self.connection.open(settings.api)
         same_terms = _terms_of(self.settings) == _terms_of(settings)
-        self.settings = settings
+        self.settings, self.outputs.settings = settings, settings.outputs
         if not same_terms:
             self.engine.replace_terms(terms(settings))
         news = 0
@@ -191,12 +181,21 @@ async def assemble(
     targets: Sequence[Target],
     extra: Mapping[str, Recorder] | None = None,
     evidence: bool = False,
+    shard: Shard | None = None,
 ) -> AsyncIterator[Worker]:
     """Builds a worker, with every target's series in place, and takes it down. Logging is set up on the way.
 
-    `evidence` keeps the headers of replies, for somebody who will look at them.
+    `evidence` keeps the headers of replies, for somebody who will look at them. `shard` is this worker's part where the
+    targets are shared out.
     """
-    clock, metrics = SystemClock(), Metrics(version=VERSION, histograms=settings.outputs.histograms)
+    clock = SystemClock()
+    metrics = Metrics(
+        version=VERSION,
+        histograms=settings.outputs.histograms,
+        shard=None if shard is None else shard.index,
+        exemplars=Exemplars(launch.run_id, lambda text: connection.redact(text)),
+    )
+    metrics.own.shards.set(1 if shard is None else shard.count)
 
     def stalled(lost_s: float) -> None:
         metrics.own.stalls.inc()
@@ -224,6 +223,7 @@ async def assemble(
                 clock=clock,
                 extra=extra or {},
                 begun=lag.start,
+                shard=shard,
             )
     finally:
         lag.stop()

@@ -1,15 +1,16 @@
 """One batch, from the first call to the exit code: `once`, and the main job of `demo`."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from worker.app import Launch, Worker, assemble, stop_signals
 from worker.core.exits import Exit, FailOn, exit_code, proved
 from worker.core.outcome import Outcome
+from worker.core.shard import Shard
 from worker.core.summary import Summary
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded
@@ -33,6 +34,7 @@ class Order:
     reports: Sequence[tuple[str, Path]] = ()
     write_outputs: bool = True
     warnings: Sequence[str] = ()
+    shard: Shard | None = None
     bar: bool = True
 
 
@@ -87,25 +89,40 @@ async def run_batch(settings: Settings, launch: Launch, order: Order) -> Done:
     targets = [replace(target, interval_s=order.period_s) for target in order.targets]
     with progress(len(targets)) if order.bar else nullcontext() as bar:
         results = Results(bar)
-        async with assemble(settings, launch, targets=targets, extra={"report": results}) as worker:
+        reported = {"report": results}
+        async with assemble(settings, launch, targets=targets, extra=reported, shard=order.shard) as worker:
             results.redact = worker.connection.redact
             return await _run(worker, order, targets, results)
 
 
 async def _run(worker: Worker, order: Order, targets: Sequence[Target], results: Results) -> Done:
     started_at, began = worker.clock.wall(), worker.clock.now()
-    worker.log.event("run.started", targets=len(targets), deadline_s=order.deadline_s, warnings=order.warnings or None)
+    shard, limits = worker.shard, worker.settings.limits
+    worker.log.event(
+        "run.started",
+        targets=len(targets),
+        deadline_s=order.deadline_s,
+        warnings=order.warnings or None,
+        shard=shard and asdict(shard),
+        rate=str(limits.rate) if shard else None,
+        concurrency=limits.concurrency if shard else None,
+    )
     with stop_signals(worker):  # to the end: a signal that comes late must not cost what was found
+        if order.write_outputs:
+            worker.resume(await worker.outputs.recall_all())
         await worker.engine.run_batch(targets, period_s=order.period_s, deadline_s=order.deadline_s)
         finished_at = started_at + worker.clock.now() - began
         complete = results.skipped == 0
-        run = RunInfo(run_id=worker.launch.run_id, started_at=started_at, finished_at=finished_at, complete=complete)
+        run = RunInfo(
+            run_id=worker.launch.run_id, started_at=started_at, finished_at=finished_at, complete=complete, shard=shard
+        )
         rows = results.in_order(targets)
-        worker.output_failed = not _write_reports(worker, order, run, rows, results.summary)
-        _note_run(worker, order, run, results.summary)
+        worker.outputs.failed = not _write_reports(worker, order, run, rows, results.summary)
         if order.write_outputs:
-            worker.write_textfile()
-    code = exit_code(results.summary, order.fail_on, complete=complete, outputs_failed=worker.output_failed)
+            note = _notes(worker, order, run, results.summary)
+            await worker.outputs.deliver(note, worker.resume)
+    failed = worker.outputs.failed
+    code = exit_code(results.summary, order.fail_on, complete=complete, outputs_failed=failed)
     worker.log.event(
         "run.finished",
         duration_s=round(run.duration_s, 3),
@@ -116,14 +133,19 @@ async def _run(worker: Worker, order: Order, targets: Sequence[Target], results:
     return Done(run=run, rows=rows, summary=results.summary, code=code)
 
 
-def _note_run(worker: Worker, order: Order, run: RunInfo, summary: Summary) -> None:
+def _notes(worker: Worker, order: Order, run: RunInfo, summary: Summary) -> Callable[[], None]:
+    """What tells in the metrics how the run went; the last success is an earlier one's as soon as something failed."""
     own = worker.metrics.own
-    own.run_interval.set(order.period_s)
-    own.last_run.set(run.finished_at)
-    own.last_run_duration.set(run.duration_s)
-    failed = worker.output_failed or summary.by_outcome[Outcome.INTERNAL_ERROR]
-    if proved(summary, complete=run.complete) and not failed:
-        own.last_run_success.set(run.finished_at)
+    before = own.last_run_success.value
+    went_well = proved(summary, complete=run.complete) and not summary.by_outcome[Outcome.INTERNAL_ERROR]
+
+    def note() -> None:
+        own.run_interval.set(order.period_s)
+        own.last_run.set(run.finished_at)
+        own.last_run_duration.set(run.duration_s)
+        own.last_run_success.set(run.finished_at if went_well and not worker.outputs.failed else before)
+
+    return note
 
 
 def _write_reports(worker: Worker, order: Order, run: RunInfo, rows: Sequence[Row], summary: Summary) -> bool:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from worker.command import fail, launch, read_or_leave, run_to_end
+from worker.command import fail, launch, read_or_leave, run_to_end, shared
 from worker.core.exits import Exit, FailOn
 from worker.ending import drop_stdout, leave, printed
-from worker.options import Duration, FailOnType, Id, JsonObject, ReportType, common
+from worker.options import Duration, FailOnType, Id, JsonObject, ReportType, common, shard_of
 from worker.shapes_command import shapes
 from worker.version import VERSION
 
@@ -51,6 +51,8 @@ def cli() -> None:
 @click.option("--period", type=Duration(), help="How often this batch is run.  [default: schedule.interval]")
 @click.option("--only", multiple=True, metavar="NS[/PLUGIN]", help="Only these targets (glob); repeatable.")
 @click.option("--no-outputs", is_flag=True, help="Write and push nothing; --only implies it.")
+@click.option("--shard-index", type=int, metavar="I", help="Probe this worker's part of the targets alone, from 0.")
+@click.option("--shard-count", type=int, metavar="N", help="How many workers share targets and limits.")
 def once(
     config: Path,
     log_level: str | None,
@@ -62,6 +64,8 @@ def once(
     period: float | None,
     only: tuple[str, ...],
     no_outputs: bool,
+    shard_index: int | None,
+    shard_count: int | None,
 ) -> None:
     """Probe every target once, then exit.
 
@@ -71,7 +75,8 @@ def once(
                  4 incomplete: not every target probed, or nothing conclusive
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.INCOMPLETE))  # until the batch stops gracefully
-    settings = read_or_leave(config)
+    shard = shard_of(shard_index, shard_count)
+    settings = shared(read_or_leave(config), shard)
     from worker.batch import Order, chosen, print_json, run_batch
     from worker.config.plan import plan_warnings
     from worker.config.shapes_file import pin_warnings
@@ -89,6 +94,7 @@ def once(
         fail_on=fail_on,
         reports=reports,
         write_outputs=not (no_outputs or only),
+        shard=shard,
     )
     # on a terminal the table tells what failed: the same again as log lines would only hide it
     quiet = "error" if fmt == "table" and sys.stderr.isatty() else None

@@ -4,12 +4,14 @@ import asyncio
 import os
 import sys
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast
 
 import click
 
 from worker.core.exits import Exit
+from worker.core.shard import Shard
 from worker.settings import ConfigError, Settings
 
 if TYPE_CHECKING:
@@ -30,6 +32,20 @@ def read_or_leave(config: Path, *, recording: bool = False) -> Settings:
         return read(config, recording=recording)
     except ConfigError as error:
         fail(error.problems)
+
+
+def shared(settings: Settings, shard: Shard | None) -> Settings:
+    """This shard's part of the targets and of the limits."""
+    if shard is None:
+        return settings
+    from worker.sharing import divided
+
+    try:
+        limits = divided(settings.limits, shard)
+    except ConfigError as error:
+        fail(error.problems)
+    ours = tuple(target for target in settings.targets if shard.holds(target.key))
+    return replace(settings, limits=limits, targets=ours)
 
 
 def launch(level: str | None, fmt: str | None) -> "Launch":

@@ -67,7 +67,7 @@ class Daemon:
             where = f"{outputs.listen_host}:{outputs.listen_port}"
             raise ConfigError([f"outputs.listen: can't listen on {where}: {error}"]) from error
         self._note_heartbeat()
-        worker.write_textfile()
+        await worker.outputs.write_textfile()
         worker.log.event("run.finished", outcomes=_outcomes(worker))
 
     async def _engine_and_side_tasks(self) -> None:
@@ -209,7 +209,7 @@ class Daemon:
         while True:
             await asyncio.sleep(TEXTFILE_S)
             self._note_heartbeat()
-            await self._worker.write_textfile_aside()
+            await self._worker.outputs.write_textfile()
 
     async def _render(self) -> None:
         """Renders what has changed in slices, so that a scrape finds it done and no probe waits for it."""
@@ -225,6 +225,7 @@ async def run_daemon(settings: Settings, launch: Launch, serving: Serving) -> No
     board = Board()
     async with assemble(settings, launch, targets=settings.targets, extra={"board": board}) as worker:
         board.redact = worker.connection.redact
+        worker.resume(worker.outputs.recall())
         await Daemon(worker, board, serving).run()
 
 

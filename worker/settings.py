@@ -31,7 +31,7 @@ class Rate:
     period_s: float
 
     def __str__(self) -> str:
-        unit = {1.0: "s", 60.0: "m", 3600.0: "h"}[self.period_s]
+        unit = {1.0: "s", 60.0: "m", 3600.0: "h"}.get(self.period_s, f"{self.period_s:g}s")
         return f"{self.count}/{unit}"
 
     @property

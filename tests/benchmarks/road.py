@@ -93,7 +93,7 @@ async def batch(settings: Settings) -> Spent:
 
         async def run() -> None:
             await worker.engine.run_batch(settings.targets, period_s=300.0, deadline_s=None)
-            worker.write_textfile()
+            await worker.outputs.write_textfile()
 
         took = await spent(run)
     assert results.summary.words() == {"success": PROBES}, "every probe is to be judged, and well"

@@ -149,7 +149,7 @@ def test_durations_are_told_by_namespace_where_that_is_configured(seen: Together
 
 def test_every_log_line_has_the_four_keys(seen: Together) -> None:
     events = seen["everything"].done.events
-    assert {event["event"] for event in events} == {"run.started", "probe.failed", "run.finished"}
+    assert {event["event"] for event in events} == {"run.started", "memory.missing", "probe.failed", "run.finished"}
     assert all(list(event)[:4] == ["timestamp", "level", "event", "run_id"] for event in events)
     assert len({event["run_id"] for event in events}) == 1
 

@@ -47,15 +47,20 @@ class Metrics:
         """A known target with other settings (interval, labels)."""
         self._exposition.replace(target)
 
-    def resume(self, memory: Memory) -> None:
-        """Goes on from what was remembered of the targets that are there, of their namespaces and of the worker."""
+    def resume(self, memory: Memory) -> dict[TargetKey, Track]:
+        """Goes on from what was remembered of the targets that are there, of their namespaces and of the worker.
+
+        Gives what the tracks are now.
+        """
+        resumed = {}
         for key, remembered in memory.tracks.items():
             if key in self._exposition:
-                before, after = self._exposition.resume(key, remembered)
+                before, resumed[key] = self._exposition.resume(key, remembered)
                 if self._by_namespace:
-                    self._tally.observe(key.namespace, before, after)
+                    self._tally.observe(key.namespace, before, resumed[key])
         self._tally.resume(memory.own)
         self.own.resume(memory.own)
+        return resumed
 
     def record(self, recorded: Recorded) -> None:
         """Marks the target and counts; nothing is rendered. Results of a target that has left are dropped."""

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from worker.core.outcome import Verdict
+from worker.core.shard import Shard
 from worker.core.summary import Summary
 from worker.sinks.rows import Row, instant
 from worker.sinks.text import finite
@@ -19,6 +20,7 @@ class RunInfo:
     started_at: float
     finished_at: float
     complete: bool
+    shard: Shard | None = None
 
     @property
     def duration_s(self) -> float:
@@ -43,7 +45,7 @@ def _opening(run: RunInfo, summary: Summary) -> dict[str, Any]:
         "finished_at": instant(run.finished_at),
         "duration_s": finite(run.duration_s, 3),
         "complete": run.complete,
-        "shard": None,
+        "shard": run.shard and asdict(run.shard),
         "summary": {
             "targets": summary.targets,
             **{verdict.value: summary.count(verdict) for verdict in Verdict},

@@ -1,0 +1,165 @@
+"""Outputs: where a worker's metrics go besides /metrics, and what is read back from there before it begins."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from worker.core.shard import Shard
+from worker.settings import OutputSettings, ReceiverSettings
+from worker.sinks import textfile
+from worker.sinks.memory import Memory, recall
+from worker.sinks.reading import samples
+from worker.world import Event
+
+Way = Literal["textfile", "pushgateway", "remote_write"]
+
+
+class Outputs:
+    """`failed` once a required one was not written; the callable of that name is told of every failure. `exposition`
+    gives all metrics as they are now; `shard` is None where the targets are not shared out.
+    """
+
+    def __init__(
+        self,
+        settings: OutputSettings,
+        shard: Shard | None,
+        *,
+        exposition: Callable[[], Iterator[bytes]],
+        failed: Callable[[str, Exception], None],
+        event: Event,
+        wall: Callable[[], float],
+    ) -> None:
+        self.settings = settings
+        self.failed = False
+        self._exposition, self._sink_failed, self._event, self._wall = exposition, failed, event, wall
+        self._shard, self._index = shard, None if shard is None else shard.index
+        self._whole = True  # what a group in the gateway held is known, so that nothing is lost when it is replaced
+        self._groups: frozenset[str] = frozenset()
+
+    # What was ------------------------------------------------------------------------------------------------------
+
+    def recall(self) -> Memory | None:
+        """What the textfile remembers."""
+        wanted = self.settings.textfile
+        return self._recall_textfile(wanted.path) if wanted else None
+
+    async def recall_all(self) -> Memory | None:
+        """What the textfile remembers or, where there is none, our job's groups in the Pushgateway."""
+        memory, gateway = self.recall(), self.settings.pushgateway
+        if gateway is None:
+            return memory
+        try:
+            pulled = await self._pull(gateway, patient=False)
+        except OSError as error:
+            self._missing("pushgateway", str(error))
+            pulled = None
+        self._whole = pulled is not None or memory is not None
+        return memory or pulled
+
+    def _recall_textfile(self, path: Path) -> Memory | None:
+        if not path.exists():
+            self._missing("textfile", "there is none yet", level="info")
+            return None
+        if not path.is_file():  # a pipe, or /dev/stdout
+            return None
+        try:
+            with path.open(encoding="utf-8", newline="\n") as lines:
+                memory = recall(samples(lines))
+        except (OSError, ValueError) as error:
+            self._missing("textfile", f"{path}: {error}")
+            return None
+        if not any(sample.name == "plugin_probe_build_info" for sample in memory.own):
+            self._missing("textfile", f"{path}: ends early, or is not ours")
+            return None
+        return memory
+
+    async def _pull(self, settings: ReceiverSettings, *, patient: bool) -> Memory:
+        """Raises ReceiverError."""
+        from worker.sinks.pushgateway import Pushgateway
+
+        groups = await Pushgateway(settings, self._index).pull(patient=patient)
+        self._groups = groups.shards
+        if not groups.shards:
+            self._missing("pushgateway", f"it has no group of job {settings.job} yet", level="info")
+        return groups.memory
+
+    def _missing(self, source: str, reason: str, level: str = "warning") -> None:
+        self._event("memory.missing", level=level, source=source, error=reason)
+
+    # What is -------------------------------------------------------------------------------------------------------
+
+    async def deliver(self, note: Callable[[], None], resume: Callable[[Memory], None]) -> None:
+        """A batch's metrics to wherever they are wanted. `note` is called before each and has to tell in them whether
+        anything has failed; those that were written before something failed are written again. `resume` takes what
+        could not be remembered before.
+        """
+        ways: dict[Way, Callable[[], Awaitable[bool]]] = {
+            "textfile": self.write_textfile,
+            "pushgateway": lambda: self._push(resume),
+            "remote_write": self._send,
+        }
+        written: list[Way] = []
+        for way in [way for way in ways if getattr(self.settings, way)]:
+            note()
+            if await ways[way]():
+                written.append(way)
+                continue
+            note()
+            for earlier in written:
+                await ways[earlier]()
+
+    async def write_textfile(self) -> bool:
+        """Writes the textfile, if there is one, while probes go on: however slow the disk, none of them waits for it.
+
+        A failure is logged, counted and, where it is required, remembered.
+        """
+        wanted = self.settings.textfile
+        if wanted is None:
+            return True
+        pieces = []
+        for piece in self._exposition():
+            pieces.append(piece)
+            await asyncio.sleep(0)
+        return await self._done("textfile", wanted.required, asyncio.to_thread(textfile.write, wanted.path, pieces))
+
+    async def _push(self, resume: Callable[[Memory], None]) -> bool:
+        settings = self.settings.pushgateway
+        assert settings, "asked for"
+        return await self._done("pushgateway", settings.required, self._exchange(settings, resume))
+
+    async def _exchange(self, settings: ReceiverSettings, resume: Callable[[Memory], None]) -> None:
+        """Our group becomes what we have; where nobody could read what it held, what we do not have stays in it."""
+        from worker.sinks.pushgateway import Pushgateway, UnreadableError, dead
+        from worker.sinks.receiver import RefusedError
+
+        if not self._whole:
+            try:
+                resume(await self._pull(settings, patient=True))
+                self._whole = True
+            except (UnreadableError, RefusedError) as error:
+                self._missing("pushgateway", str(error))
+        gateway = Pushgateway(settings, self._index)
+        await gateway.push(self._exposition(), whole=self._whole)
+        gone = [] if self._index else [*dead(self._groups, self._shard.count if self._shard else None)]
+        if gone:
+            await gateway.delete(gone)
+            self._groups = frozenset()
+
+    async def _send(self) -> bool:
+        from worker.sinks.remote_write import send
+
+        settings = self.settings.remote_write
+        assert settings, "asked for"
+        labels = {"job": settings.job} | ({} if self._index is None else {"shard": str(self._index)})
+        sent = send(settings, self._exposition(), at=self._wall(), labels=labels)
+        return await self._done("remote_write", settings.required, sent)
+
+    async def _done(self, way: Way, required: bool, work: Awaitable[None]) -> bool:
+        try:
+            await work
+        except OSError as error:
+            self._sink_failed(way, error)
+            self.failed = self.failed or required
+            return False
+        return True

@@ -1,0 +1,138 @@
+"""The Pushgateway: groups read back before a batch, its own group exchanged after it, groups of shards that are no more
+deleted.
+
+A group is named by its job and, when sharded, by the shard's index. PUT replaces a whole group, so that what is gone is
+gone; POST replaces only the families that it brings, which is what is left when nobody could read what was there.
+"""
+
+import math
+from base64 import urlsafe_b64encode
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from urllib.parse import quote
+
+import aiohttp
+
+from worker.settings import ReceiverSettings
+from worker.sinks.memory import Memory, recall
+from worker.sinks.reading import Sample, samples
+from worker.sinks.receiver import Patience, ReceiverError, check, session
+
+#: A gateway says more than this only where something else than probes is in it as well.
+MOST_BYTES = 512 * 1024 * 1024
+
+_JOB, _SHARD = "job", "shard"
+_PUSHED = "push_time_seconds"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Groups:
+    """What the gateway holds of one job. `shards` are the groups' labels, empty for the one without."""
+
+    memory: Memory = field(default_factory=Memory)
+    shards: frozenset[str] = frozenset()
+
+
+class UnreadableError(ReceiverError):
+    """It answered, but what it holds is not what a Pushgateway holds."""
+
+
+class Pushgateway:
+    """One gateway, and the group that is ours. Everything raises ReceiverError, which says why on one line."""
+
+    def __init__(self, settings: ReceiverSettings, shard: int | None) -> None:
+        self._settings = settings
+        self._shard = "" if shard is None else str(shard)
+
+    async def pull(self, *, patient: bool) -> Groups:
+        """All groups of our job: of each target what the newest of them says, of the worker what our own says.
+
+        Asked once, or again and again while there is time.
+        """
+        async with session(self._settings) as http:
+            patience = Patience(self._settings.timeout_s)
+            return await patience.retried(lambda: self._pull(http), tries=math.inf if patient else 1)
+
+    async def _pull(self, http: aiohttp.ClientSession) -> Groups:
+        url = f"{self._settings.url}/metrics"
+        async with http.get(url, allow_redirects=False) as response:
+            await check(response)
+            found: dict[str, list[Sample]] = {}
+            try:
+                async for line in _lines(response.content):
+                    for sample in samples(filter(self._concerns, [line])):
+                        self._keep(found, sample)
+                return self._groups(found)
+            except ValueError as error:
+                raise UnreadableError(f"what it holds can't be read: {error}") from None
+
+    def _concerns(self, line: str) -> bool:
+        return line.startswith(("plugin_probe_", _PUSHED)) and f'{_JOB}="' in line
+
+    def _keep(self, found: dict[str, list[Sample]], sample: Sample) -> None:
+        labels = sample.labels
+        if labels.pop(_JOB) == self._settings.job and not labels.pop("instance", ""):
+            found.setdefault(labels.pop(_SHARD, ""), []).append(sample)
+
+    def _groups(self, found: dict[str, list[Sample]]) -> Groups:
+        memories = {shard: recall(told) for shard, told in found.items()}
+        own = memories.get(self._shard, Memory())
+        tracks = dict(own.tracks)
+        for memory in memories.values():  # a target may have been another shard's until now
+            for key, track in memory.tracks.items():
+                known = tracks.get(key)
+                if known is None or (track.last_probe_at or 0.0) > (known.last_probe_at or 0.0):
+                    tracks[key] = track
+        return Groups(memory=Memory(tracks=tracks, own=own.own), shards=frozenset(found))
+
+    async def push(self, chunks: Iterable[bytes], *, whole: bool) -> None:
+        """Our group becomes this. Not `whole`: families that are not in it stay as they are."""
+        body, method = b"".join(chunks), "PUT" if whole else "POST"
+        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+
+        async def attempt() -> None:
+            url = self._url(self._shard)
+            async with http.request(method, url, data=body, headers=headers, allow_redirects=False) as response:
+                await check(response)
+
+        async with session(self._settings) as http:
+            await Patience(self._settings.timeout_s).retried(attempt)
+
+    async def delete(self, shards: Iterable[str]) -> None:
+        """These groups are no more."""
+        async with session(self._settings) as http:
+            patience = Patience(self._settings.timeout_s)
+            for url in map(self._url, shards):
+                await patience.retried(partial(_delete, http, url))
+
+    def _url(self, shard: str) -> str:
+        """The gateway takes a slash, encoded or not, for the end of a job's name, unless that is in base64."""
+        job = self._settings.job
+        named = f"@base64/{urlsafe_b64encode(job.encode()).decode()}" if "/" in job else f"/{quote(job, safe='')}"
+        return f"{self._settings.url}/metrics/{_JOB}{named}" + (f"/{_SHARD}/{shard}" if shard else "")
+
+
+def dead(shards: Iterable[str], count: int | None) -> Iterator[str]:
+    """Of these groups those that no worker writes when there are `count` shards; None: when it is not sharded."""
+    for shard in sorted(shards):
+        if count is not None if shard == "" else shard.isdecimal() and int(shard) >= (count or 0):
+            yield shard
+
+
+async def _delete(http: aiohttp.ClientSession, url: str) -> None:
+    async with http.delete(url, allow_redirects=False) as response:
+        await check(response)
+
+
+async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[str]:
+    """Lines without their ends, however long."""
+    held, size = b"", 0
+    async for chunk in stream.iter_any():
+        size += len(chunk)
+        if size > MOST_BYTES:
+            raise ValueError(f"it is larger than {MOST_BYTES >> 20} MiB")
+        *whole, held = (held + chunk).split(b"\n")
+        for line in whole:
+            yield line.decode()
+    yield held.decode()
