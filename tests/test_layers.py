@@ -62,8 +62,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "worker.sinks.pushgateway",
         "worker.sinks.remote_write",
     ),
-    "cramjam": ("worker.sinks.remote_write",),
-    "google": ("worker.sinks.remote_write",),
+    "cramjam": ("worker.sinks.write_request",),
+    "google": ("worker.sinks.write_request",),
     "multidict": ("worker.mixpeek",),  # aiohttp's own types
     "yarl": ("worker.mixpeek",),
     "asyncio_throttle": ("worker.limits",),

@@ -109,6 +109,7 @@ async def _run(worker: Worker, order: Order, targets: Sequence[Target], results:
     )
     with stop_signals(worker):  # to the end: a signal that comes late must not cost what was found
         if order.write_outputs:
+            worker.outputs.check()
             worker.resume(await worker.outputs.recall_all())
         await worker.engine.run_batch(targets, period_s=order.period_s, deadline_s=order.deadline_s)
         finished_at = started_at + worker.clock.now() - began

@@ -37,6 +37,13 @@ class Outputs:
         self._whole = True  # what a group in the gateway held is known, so that nothing is lost when it is replaced
         self._groups: frozenset[str] = frozenset()
 
+    def check(self) -> None:
+        """Raises ConfigError where something that is wanted is not installed."""
+        if self.settings.remote_write:
+            from worker.sinks.remote_write import check_installed
+
+            check_installed()
+
     # What was ------------------------------------------------------------------------------------------------------
 
     def recall(self) -> Memory | None:

@@ -11,6 +11,8 @@ from worker.core.target import Target
 from worker.settings import Rate, Settings
 
 _NAMESPACES_TOLD = 3
+#: How old a sample Prometheus still takes for the present, unless it is told otherwise.
+_LOOKBACK_S = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,12 @@ def plan_warnings(settings: Settings, *, interval_s: float | None = None, deadli
                 f"the deadline {_text(deadline_s)} is longer than the period {_text(interval_s)}: batches would"
                 f" overlap; a deadline of at most {_text(interval_s)} fits"
             )
+    if interval_s is not None and settings.outputs.remote_write and interval_s > _LOOKBACK_S:
+        warnings.append(
+            f"outputs.remote_write: between two batches in {_text(interval_s)} Prometheus forgets the first, since it"
+            f" looks back for {_text(_LOOKBACK_S)}; start it with --query.lookback-delta={_text(2 * interval_s)}, or"
+            f" use outputs.pushgateway"
+        )
     return warnings + list(_timeout_warnings(settings.targets, interval_s))
 
 

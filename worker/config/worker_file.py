@@ -194,6 +194,8 @@ class WorkerSections:
         if (receiver.username is None) != (receiver.password_file is None):
             there, missing = ("username", "password_file") if receiver.username else ("password_file", "username")
             self._refuse(("outputs", name, there), f"needs {missing} beside it")
+        if receiver.username and ":" in receiver.username:
+            self._refuse(("outputs", name, "username"), "holds a colon, which basic authentication can't carry")
         return ReceiverSettings(
             url=receiver.url,
             username=receiver.username,
