@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make demo` and `make test`. They need python3.11+, make and a package index.
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check format lint types bench bench-servers lock servers clean
+.PHONY: help demo run test check format lint types bench bench-servers dashboards lock servers clean
 
 # The first Python that is new enough; `make PYTHON=/path/to/python` overrules.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; 
 VENV := .venv
 BIN := $(VENV)/bin
 PROBE := $(BIN)/plugin-probe
-SOURCES := worker tests
+SOURCES := worker tests deploy
 # A lock is whole, so nothing is left to resolve; resolving, pip would want the newest of what is asked for with an extra.
 INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps
 
@@ -38,6 +38,9 @@ types: $(VENV)/dev
 bench: $(VENV)/dev bench-servers  ## benchmarks: ratios within one run, in a table and in build/bench.json
 	$(BIN)/python -m tests.benchmarks
 
+dashboards: $(VENV)/dev  ## renew the JSON of the dashboards
+	$(BIN)/python -m deploy.grafana
+
 lock: $(VENV)/dev  ## renew the hashed locks, which name no registry
 	$(BIN)/uv pip compile $(LOCKED) pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile $(LOCKED) pyproject.toml --extra sandbox --group build -c requirements.lock -o requirements-demo.lock
@@ -46,9 +49,10 @@ LOCKED := -q --universal --python-version 3.11 --generate-hashes --no-emit-index
 
 # Real servers for the tests, where that can be done; a test that misses one says so (and fails where CI=true).
 servers:
-	@{ command -v promtool && command -v curl; } >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	@{ command -v promtool && command -v amtool && command -v prometheus-pushgateway && command -v curl; } >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	{ apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
-	-o DPkg::Lock::Timeout=300 prometheus curl >/dev/null; } || echo "no promtool or curl here: their tests are skipped"; }
+	-o DPkg::Lock::Timeout=300 prometheus prometheus-alertmanager prometheus-pushgateway curl >/dev/null; } || \
+	echo "no Prometheus, Alertmanager, Pushgateway or curl here: their tests are skipped"; }
 
 # The rival that `make bench` measures beside us; where it is missing the rows say so.
 bench-servers:
