@@ -30,10 +30,12 @@ MAX_ID_LENGTH = 256
 _VECTOR_PATH_PATTERN = r"^([^.\[\]\s]+|\[[0-9]{1,9}\])(\.[^.\[\]\s]+|\[[0-9]{1,9}\])*$"
 _VECTOR_PATH = re.compile(_VECTOR_PATH_PATTERN)
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-# Labels of our own series, and those that Prometheus gives to a target or to a histogram's buckets.
+# Labels of our own series and alerts, and those that Prometheus gives to a target, on Kubernetes too (the rules drop
+# these), or to a histogram's buckets.
 _TAKEN_LABELS = frozenset({
     "mixpeek_namespace", "plugin", "namespace", "job", "instance", "outcome", "fault", "phase", "path", "shape",
     "response_type", "slo", "shard", "le", "quantile",
+    "pod", "container", "endpoint", "service", "node", "prometheus", "alertname", "severity", "scope",
 })  # fmt: skip
 
 
