@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.programs import needs
+from tests.deploy.pages import blocks, read
+from tests.deploy.programs import ROOT, needs
 from tests.e2e.commands import environment, eventually, run, started, target, write_config, write_targets
 from tests.e2e.paging import Stack, make_sick, settled, stack
 from tests.servers import Mixpeek, answer, refuse, serving
@@ -22,6 +23,7 @@ pytestmark = [
     needs("prometheus", "prometheus-alertmanager", "prometheus-pushgateway"),
 ]
 
+README = read(ROOT / "README.md")
 PLUGIN = "text_embed_1_0_0"
 LEAVES = "sick_nan_1_0_0"
 TEAM = {"labels": {"team": "search"}}
@@ -193,6 +195,11 @@ def test_a_sample_made_sick_is_an_alert_in_half_a_minute(seen: Seen) -> None:
     wanted = {"mixpeek_namespace": "ns_daemon", "plugin": PLUGIN, "team": "search", "fault": "plugin"}
     assert alert == wanted | {"alertname": "PluginDown", "severity": "critical"}
     assert seen.daemon.fired_after_s < 30
+
+
+def test_readme_shows_the_alert_as_it_is(seen: Seen) -> None:
+    shown = next(block for block in blocks(README, "json") if "PluginDown" in block)
+    assert json.loads(shown.replace("ns_sandbox", "ns_daemon")) == seen.daemon.alert
 
 
 def test_its_team_is_paged_once_and_told_when_it_is_well(seen: Seen) -> None:
