@@ -182,18 +182,19 @@ async def assemble(
     extra: Mapping[str, Recorder] | None = None,
     evidence: bool = False,
     shard: Shard | None = None,
+    exemplars: bool = False,
 ) -> AsyncIterator[Worker]:
     """Builds a worker, with every target's series in place, and takes it down. Logging is set up on the way.
 
     `evidence` keeps the headers of replies, for somebody who will look at them. `shard` is this worker's part where the
-    targets are shared out.
+    targets are shared out. `exemplars` are for those who will be asked for OpenMetrics.
     """
     clock = SystemClock()
     metrics = Metrics(
         version=VERSION,
         histograms=settings.outputs.histograms,
         shard=None if shard is None else shard.index,
-        exemplars=Exemplars(launch.run_id, lambda text: connection.redact(text)),
+        exemplars=Exemplars(launch.run_id, lambda text: connection.redact(text)) if exemplars else None,
     )
     metrics.own.shards.set(1 if shard is None else shard.count)
 

@@ -223,7 +223,7 @@ class Daemon:
 async def run_daemon(settings: Settings, launch: Launch, serving: Serving) -> None:
     """Until SIGTERM or SIGINT. Raises ConfigError when it can't listen where it is told to."""
     board = Board()
-    async with assemble(settings, launch, targets=settings.targets, extra={"board": board}) as worker:
+    async with assemble(settings, launch, targets=settings.targets, extra={"board": board}, exemplars=True) as worker:
         board.redact = worker.connection.redact
         worker.resume(worker.outputs.recall())
         await Daemon(worker, board, serving).run()

@@ -125,7 +125,9 @@ async def main(config: Path, warm_s: float, window_s: float, aligned_s: float) -
     def again(before: Mapping[TargetKey, Target]) -> Coroutine[Any, Any, Settings]:
         return load_aside(config, environ=launch.environ, before=before)
 
-    async with assemble(settings, launch, targets=settings.targets, extra={"board": board, "notes": notes}) as worker:
+    async with assemble(
+        settings, launch, targets=settings.targets, extra={"board": board, "notes": notes}, exemplars=True
+    ) as worker:
         board.redact = worker.connection.redact
         await asyncio.sleep(-time.time() % aligned_s if aligned_s else 0.0)
         loop.call_later(warm_s, notes.begin, worker)

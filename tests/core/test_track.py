@@ -355,7 +355,7 @@ def test_a_track_keeps_its_books(script: list[tuple[Exchange, Any] | Result]) ->
         assert (track.warming_since is None) or verdict is not Verdict.UP
 
 
-def test_what_took_too_long_to_warm_is_not_warming_though_it_says_so() -> None:
+def test_what_takes_too_long_to_warm_is_down_and_stays_it() -> None:
     cold = exchange(refusal(error_code="model_warming"), status=503)
     short = make_target(expect=replace(make_target().expect, max_warming_s=90.0))
     track = Track()
@@ -364,8 +364,8 @@ def test_what_took_too_long_to_warm_is_not_warming_though_it_says_so() -> None:
         at = EPOCH_S + 60 * number
         reference = Reference(warming_since=track.warming_since)
         track, _ = advance(track, make_result(cold._replace(started_at=at, ended_at=at + 0.1), short, reference))
-        shown.append((track.outcome, track.warming))
+        shown.append((track.outcome, track.warming_since))
     since = EPOCH_S + 0.1
-    overdue = (Outcome.SERVER_ERROR, None)
+    overdue = (Outcome.SERVER_ERROR, since)
     assert shown == [(Outcome.WARMING, since), (Outcome.WARMING, since), overdue, overdue]
-    assert after(UP).warming is None
+    assert after(UP, track=track).warming_since is None

@@ -72,12 +72,6 @@ class Track(NamedTuple):
     exemplar: Exemplar | None = None
 
     @property
-    def warming(self) -> float | None:
-        """Since when it has been warming; None once something conclusive came since, be it that it took too long."""
-        since, conclusive_at = self.warming_since, self.last_conclusive_at
-        return None if since is None or (conclusive_at is not None and conclusive_at > since) else since
-
-    @property
     def shape_label(self) -> str | None:
         """The shape's hash, or `varying` for those that came when the target had shown too many already."""
         return self.shape_hash if self.shape_hash is None or self.shape_hash in self.shapes_seen else VARYING

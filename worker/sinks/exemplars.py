@@ -22,9 +22,11 @@ class Exemplars:
         if exemplar is None or not self._run:
             return lines
         place, value_s, at, request_id = exemplar
-        marked = lines.split(b"\n")
-        marked[place] += f" # {{{self._run}{self._request(request_id)}}} {value_s:.6f} {at:.3f}".encode()
-        return b"\n".join(marked)
+        end = -1
+        for _ in range(place + 1):
+            end = lines.find(b"\n", end + 1)
+        mark = f" # {{{self._run}{self._request(request_id)}}} {value_s:.6f} {at:.3f}"
+        return lines[:end] + mark.encode() + lines[end:]
 
     def _request(self, request_id: str | None) -> str:
         """A server chose it, and could have chosen our key."""

@@ -31,16 +31,16 @@ class _Form:
     histogram with its exemplar.
     """
 
-    def __init__(self, families: Sequence[Family], exemplars: Exemplars) -> None:
+    def __init__(self, families: Sequence[Family], exemplars: Exemplars | None) -> None:
         steady = [family for family in families if not family.moves]
         moving = [family for family in families if family.moves]
         self.steady = len(steady)
         self.read_steady, self.write_steady, self.write_moving = reader(steady), writer(steady), writer(moving)
         places = {family.name: place for place, family in enumerate([*steady, *moving])}
         self.families = [(family, places[family.name]) for family in families]
-        self.histogram = places[DURATION.name] - len(steady) if DURATION in moving else None
-        self.openmetrics = {DURATION.name: len(families)}
-        self.mark = exemplars.mark
+        self.mark = exemplars.mark if exemplars and DURATION in moving else None
+        self.histogram = moving.index(DURATION) if self.mark else 0
+        self.openmetrics = {DURATION.name: len(families)} if self.mark else {}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class _Page:
             self.read = read
             shelf.put(self.place, form.write_steady(labels, target, track))
         moving = form.write_moving(labels, target, track)
-        if form.histogram is not None:
+        if form.mark:
             moving = (*moving, form.mark(moving[form.histogram], track.exemplar))
         shelf.put(self.place, moving, form.steady)
 
@@ -76,7 +76,7 @@ class Exposition:
         clock: Callable[[], float] = time.perf_counter,
         exemplars: Exemplars | None = None,
     ) -> None:
-        self._form = _Form(families, exemplars or Exemplars(""))
+        self._form = _Form(families, exemplars)
         self._clock = clock
         self._pages: dict[TargetKey, _Page] = {}
         self._shelf = Shelf(len(families) + 1)

@@ -193,8 +193,8 @@ FAMILIES: tuple[Family, ...] = (
     ),
     _plain(
         "plugin_probe_warming_since_timestamp_seconds",
-        "track.warming",
-        "Since when the plugin has said that it is warming, Unix time.",
+        "track.warming_since",
+        "Since when the plugin says that it is warming, be it for too long, Unix time.",
         shown=_INSTANT,
     ),
     _plain(
