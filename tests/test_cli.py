@@ -1,6 +1,9 @@
 """What the command line takes, and how it refuses the rest."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,9 @@ from click.testing import CliRunner
 
 from worker.cli import cli, main
 from worker.core.outcome import Outcome
-from worker.options import Duration, FailOnType, ReportType
+from worker.core.shard import Shard
+from worker.core.target import TargetKey
+from worker.options import Duration, FailOnType, ReportType, shard_of
 
 
 def convert(kind: click.ParamType[Any], text: str) -> Any:
@@ -62,6 +67,7 @@ def test_a_wrong_word_of_fail_on_is_answered_with_the_nearest(text: str, hint: s
         ["once", "--fail-on", "dwn"],
         ["once", "--log-level", "loud"],
         ["once", "extra"],
+        ["once", "--shard-index", "one", "--shard-count", "2"],
         ["check", "ns_a"],
         ["check", "ns_a", "p", "--inputs", "[]"],
         ["check", "ns_a", "p", "--inputs", "{"],
@@ -80,6 +86,62 @@ def test_bad_usage_exits_with_2_and_prints_no_result(arguments: list[str]) -> No
     assert done.exit_code == 2
     assert done.stdout == ""
     assert "Error: " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--shard-index", "0"], "--shard-index needs --shard-count beside it"),
+        (["--shard-count", "2"], "--shard-count needs --shard-index beside it"),
+        (["--shard-index", "0", "--shard-count", "0"], "--shard-count is 1 at least, not 0"),
+        (["--shard-index", "2", "--shard-count", "2"], "counts from 0: of 2 it is 0 to 1, not 2"),
+        (["--shard-index", "-1", "--shard-count", "2"], "counts from 0: of 2 it is 0 to 1, not -1"),
+    ],
+)
+def test_a_shard_is_named_by_both_options(options: list[str], says: str) -> None:
+    done = CliRunner().invoke(cli, ["once", "-c", "no/such.yaml", *options])
+    assert done.exit_code == 2
+    assert says in done.stderr
+    assert "no/such.yaml" not in done.stderr, "told before anything is read"
+
+
+@pytest.mark.parametrize(
+    ("index", "count", "shard"),
+    [(None, None, None), (0, 1, Shard(index=0, count=1)), (6, 7, Shard(index=6, count=7))],
+)
+def test_both_options_make_a_shard(index: int | None, count: int | None, shard: Shard | None) -> None:
+    assert shard_of(index, count) == shard
+
+
+def configured(folder: Path, concurrency: int) -> list[str]:
+    """One target, at an address at which nobody is."""
+    worker = {"api": {"base_url": "http://127.0.0.1:1"}, "limits": {"concurrency": concurrency}}
+    (folder / "worker.json").write_text(json.dumps({**worker, "targets_files": ["targets.json"]}))
+    (folder / "targets.json").write_text(json.dumps({"targets": [{"namespace": "ns_a", "plugin": "p"}]}))
+    return ["once", "-c", str(folder / "worker.json"), "--format", "json", "--no-outputs"]
+
+
+def test_limits_that_can_not_be_shared_are_refused(tmp_path: Path) -> None:
+    options = [*configured(tmp_path, concurrency=2), "--shard-index", "0", "--shard-count", "3"]
+    done = CliRunner(env={"MIXPEEK_API_KEY": "key-for-tests"}).invoke(cli, options)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith("limits.concurrency: 2 can't be shared by 3 shards")
+
+
+def test_a_shard_without_a_target_finds_nothing(tmp_path: Path) -> None:
+    empty = next(shard for index in (0, 1) if not (shard := Shard(index=index, count=2)).holds(TargetKey("ns_a", "p")))
+    options = [*configured(tmp_path, concurrency=2), "--shard-index", str(empty.index), "--shard-count", "2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "worker", *options],
+        env={**os.environ, "MIXPEEK_API_KEY": "key-for-tests"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["shard"], report["results"]) == ({"index": empty.index, "count": 2}, [])
+    assert report["complete"]
 
 
 def test_schema_needs_no_configuration() -> None:

@@ -3,16 +3,24 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from worker.core.shard import Shard
 from worker.settings import OutputSettings, ReceiverSettings
 from worker.sinks import textfile
 from worker.sinks.memory import Memory, recall
 from worker.sinks.reading import samples
+from worker.sinks.text import one_line
 from worker.world import Event
 
+if TYPE_CHECKING:
+    from worker.sinks.pushgateway import Pushgateway
+
 Way = Literal["textfile", "pushgateway", "remote_write"]
+#: First and last of what is written whenever a worker writes at all: between them nothing is missing.
+_WHOLE = {"plugin_probe_build_info", "plugin_probe_sink_failures_total", "plugin_probe_last_run_timestamp_seconds"}
+#: So much of a reason is told.
+MOST_REASON_CHARS = 500
 
 
 class Outputs:
@@ -35,6 +43,7 @@ class Outputs:
         self._exposition, self._sink_failed, self._event, self._wall = exposition, failed, event, wall
         self._shard, self._index = shard, None if shard is None else shard.index
         self._whole = True  # what a group in the gateway held is known, so that nothing is lost when it is replaced
+        self._unreachable: OSError | None = None
         self._groups: frozenset[str] = frozenset()
 
     def check(self) -> None:
@@ -65,18 +74,18 @@ class Outputs:
         return memory or pulled
 
     def _recall_textfile(self, path: Path) -> Memory | None:
-        if not path.exists():
-            self._missing("textfile", "there is none yet", level="info")
-            return None
-        if not path.is_file():  # a pipe, or /dev/stdout
-            return None
         try:
+            if not path.exists():
+                self._missing("textfile", "there is none yet", level="info")
+                return None
+            if not path.is_file():  # a pipe, or /dev/stdout
+                return None
             with path.open(encoding="utf-8", newline="\n") as lines:
                 memory = recall(samples(lines))
         except (OSError, ValueError) as error:
             self._missing("textfile", f"{path}: {error}")
             return None
-        if not any(sample.name == "plugin_probe_build_info" for sample in memory.own):
+        if not {sample.name for sample in memory.own} >= _WHOLE:
             self._missing("textfile", f"{path}: ends early, or is not ours")
             return None
         return memory
@@ -92,7 +101,7 @@ class Outputs:
         return groups.memory
 
     def _missing(self, source: str, reason: str, level: str = "warning") -> None:
-        self._event("memory.missing", level=level, source=source, error=reason)
+        self._event("memory.missing", level=level, source=source, error=one_line(reason, MOST_REASON_CHARS))
 
     # What is -------------------------------------------------------------------------------------------------------
 
@@ -101,9 +110,10 @@ class Outputs:
         anything has failed; those that were written before something failed are written again. `resume` takes what
         could not be remembered before.
         """
+        await self._join(resume)
         ways: dict[Way, Callable[[], Awaitable[bool]]] = {
             "textfile": self.write_textfile,
-            "pushgateway": lambda: self._push(resume),
+            "pushgateway": self._push,
             "remote_write": self._send,
         }
         written: list[Way] = []
@@ -130,28 +140,39 @@ class Outputs:
             await asyncio.sleep(0)
         return await self._done("textfile", wanted.required, asyncio.to_thread(textfile.write, wanted.path, pieces))
 
-    async def _push(self, resume: Callable[[Memory], None]) -> bool:
-        settings = self.settings.pushgateway
-        assert settings, "asked for"
-        return await self._done("pushgateway", settings.required, self._exchange(settings, resume))
-
-    async def _exchange(self, settings: ReceiverSettings, resume: Callable[[Memory], None]) -> None:
-        """Our group becomes what we have; where nobody could read what it held, what we do not have stays in it."""
-        from worker.sinks.pushgateway import Pushgateway, UnreadableError, dead
+    async def _join(self, resume: Callable[[Memory], None]) -> None:
+        """Asks the gateway once more for what it could not tell before, now with patience."""
+        from worker.sinks.pushgateway import UnreadableError
         from worker.sinks.receiver import RefusedError
 
-        if not self._whole:
-            try:
-                resume(await self._pull(settings, patient=True))
-                self._whole = True
-            except (UnreadableError, RefusedError) as error:
-                self._missing("pushgateway", str(error))
+        settings = self.settings.pushgateway
+        if settings is None or self._whole:
+            return
+        try:
+            resume(await self._pull(settings, patient=True))
+            self._whole = True
+        except (UnreadableError, RefusedError) as error:
+            self._missing("pushgateway", str(error))
+        except OSError as error:
+            self._unreachable = error
+
+    async def _push(self) -> bool:
+        from worker.sinks.pushgateway import Pushgateway, dead
+
+        settings = self.settings.pushgateway
+        assert settings, "asked for"
         gateway = Pushgateway(settings, self._index)
-        await gateway.push(self._exposition(), whole=self._whole)
-        gone = [] if self._index else [*dead(self._groups, self._shard.count if self._shard else None)]
-        if gone:
-            await gateway.delete(gone)
+        pushed = await self._done("pushgateway", settings.required, self._exchange(gateway))
+        gone = [] if self._index or not pushed else [*dead(self._groups, self._shard.count if self._shard else None)]
+        if gone and await self._done("pushgateway", False, gateway.delete(gone)):  # our own group is right
             self._groups = frozenset()
+        return pushed
+
+    async def _exchange(self, gateway: "Pushgateway") -> None:
+        """Our group becomes what we have; where nobody could read what it held, what we do not have stays in it."""
+        if self._unreachable:
+            raise self._unreachable
+        await gateway.push(self._exposition(), whole=self._whole)
 
     async def _send(self) -> bool:
         from worker.sinks.remote_write import send

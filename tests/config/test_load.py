@@ -8,7 +8,7 @@ import pytest
 
 from worker.config.load import load
 from worker.config.resolved import resolved
-from worker.core.target import Distinct, Expectation, SchemaProblem, ShapePolicy, TargetKey, VectorExpectation
+from worker.core.target import Distinct, Expectation, SchemaProblem, ShapePolicy, Slo, TargetKey, VectorExpectation
 from worker.settings import (
     ApiSettings,
     ConfigError,
@@ -192,6 +192,7 @@ def test_equal_parts_are_shared(tmp_path: Path) -> None:
             "labels": {"team": "a"},
             "timeout": f"{number + 1}s",
             "expect": {"max_latency": "1s", "schema": {"type": "object"}},
+            "slo": {"availability": "99.9%"},
         }
         for number in range(50)
     ]
@@ -201,6 +202,38 @@ def test_equal_parts_are_shared(tmp_path: Path) -> None:
     assert len({id(target.expect) for target in targets}) == 1
     assert len({id(target.inputs) for target in targets}) == 1
     assert len({id(target.labels) for target in targets}) == 1
+    assert len({id(target.slo) for target in targets}) == 1
+    assert targets[0].slo == Slo(availability=0.999)
+
+
+#: Keys that the folder of all keys has not.
+SLO = (
+    MINIMAL
+    + """
+defaults: {slo: {availability: 99.5%, latency: {below: 800ms, ratio: 0.99}}}
+outputs:
+  textfile: {path: probe.prom}
+  pushgateway: {url: http://gateway:9091, job: a/b, timeout: 5s, required: false, username: u, password_file: key}
+  remote_write: {url: https://prometheus:9090/api/v1/write, ca_file: worker.yaml}
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("written", "slo"),
+    [
+        ("", Slo(availability=0.995, latency=0.99, latency_below_s=0.8)),
+        (", slo: ", Slo(availability=0.995, latency=0.99, latency_below_s=0.8)),
+        (", slo: {availability: 99.95 %}", Slo(availability=0.9995, latency=0.99, latency_below_s=0.8)),
+        (", slo: {latency: {below: 2s, ratio: 90%}}", Slo(availability=0.995, latency=0.9, latency_below_s=2.0)),
+    ],
+)
+def test_an_objective_goes_before_that_of_the_defaults(tmp_path: Path, written: str, slo: Slo) -> None:
+    (tmp_path / "key").write_text("for tests")
+    settings = loaded(tmp_path, SLO, f"targets:\n  - {{namespace: ns_a, plugin: p{written}}}\n")
+    assert [target.slo for target in settings.targets] == [slo]
+    worker, targets = resolved(settings).split("---\n")
+    assert loaded(tmp_path, worker, targets) == settings
 
 
 def test_a_scalar_of_ten_megabytes_is_no_problem(tmp_path: Path) -> None:

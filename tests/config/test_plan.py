@@ -7,7 +7,15 @@ import pytest
 
 from worker.config.plan import plan_warnings
 from worker.core.target import Distinct, Expectation, Target, TargetKey, VectorExpectation
-from worker.settings import ApiSettings, LimitSettings, Rate, ScheduleSettings, Settings
+from worker.settings import (
+    ApiSettings,
+    LimitSettings,
+    OutputSettings,
+    Rate,
+    ReceiverSettings,
+    ScheduleSettings,
+    Settings,
+)
 
 PER_SECOND = Rate(count=1, period_s=1.0)
 
@@ -20,13 +28,19 @@ def targets(count: int, *, namespace: str = "ns_a", interval_s: float = 300.0, t
 
 
 def warnings(
-    planned: list[Target], *, deadline_s: float | None = None, period_s: float | None = None, **limits: Any
+    planned: list[Target],
+    *,
+    deadline_s: float | None = None,
+    period_s: float | None = None,
+    outputs: OutputSettings | None = None,
+    **limits: Any,
 ) -> list[str]:
     settings = Settings(
         api=ApiSettings(base_url="https://mixpeek.example.com"),
         template=planned[0],
         limits=LimitSettings(**limits),
         schedule=ScheduleSettings(deadline_s=deadline_s),
+        outputs=outputs or OutputSettings(),
         targets=tuple(planned),
     )
     return plan_warnings(settings, interval_s=period_s)
@@ -94,6 +108,31 @@ def test_a_deadline_beyond_the_period_is_told() -> None:
     assert warnings(targets(1), deadline_s=600.0, period_s=300.0) == [
         "the deadline 10m is longer than the period 5m: batches would overlap; a deadline of at most 5m fits"
     ]
+
+
+REMOTE_WRITE = OutputSettings(remote_write=ReceiverSettings(url="http://prometheus:9090/api/v1/write"))
+
+
+def test_batches_that_prometheus_forgets_between_two_are_told() -> None:
+    assert warnings(targets(1), period_s=900.0, outputs=REMOTE_WRITE) == [
+        "outputs.remote_write: between two batches in 15m Prometheus forgets the first, since it looks back for 5m;"
+        " start it with --query.lookback-delta=30m, or use outputs.pushgateway"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("period_s", "outputs"),
+    [
+        pytest.param(300.0, REMOTE_WRITE, id="often enough"),
+        pytest.param(None, REMOTE_WRITE, id="a daemon"),
+        pytest.param(900.0, OutputSettings(), id="not sent"),
+        pytest.param(
+            900.0, replace(REMOTE_WRITE, pushgateway=REMOTE_WRITE.remote_write, remote_write=None), id="pushed"
+        ),
+    ],
+)
+def test_what_prometheus_remembers_is_no_warning(period_s: float | None, outputs: OutputSettings) -> None:
+    assert warnings(targets(1), period_s=period_s, outputs=outputs) == []
 
 
 def test_the_worst_namespaces_are_named() -> None:

@@ -1,4 +1,6 @@
-"""Durations, sizes and rates: what is read, what is refused, and that what is written reads back."""
+"""Durations, sizes, objectives and rates: what is read, what is refused, and that what is written reads back."""
+
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -8,7 +10,9 @@ from worker.config.units import (
     MAX_DURATION_S,
     duration_s,
     duration_text,
+    objective,
     parse_duration,
+    percent_text,
     rate,
     size_bytes,
     size_text,
@@ -81,6 +85,53 @@ def test_a_size_that_is_written_reads_back_the_same(size: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "share"),
+    [("99.5%", 0.995), ("99.9%", 0.999), (" 99.95 %", 0.9995), ("50%", 0.5), ("0.1%", 0.001), (0.995, 0.995)],
+)
+def test_an_objective_is_read(value: object, share: float) -> None:
+    assert objective(value) == share
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("100%", "nothing is always up"),
+        ("0%", "more than 0% and less than 100%, not '0%'"),
+        ("99.99999999999%", "write it like 99.5%"),
+        ("1000%", "write it like 99.5%"),
+        ("-1%", "write it like 99.5%"),
+        ("\u0669\u0669%", "write it like 99.5%"),
+        ("99,5%", "write it like 99.5%"),
+        ("99.5", "write it like 99.5%"),
+        (99.5, "less than 100%, not 99.5"),
+        (1, "nothing is always up"),
+        (0, "more than 0%"),
+        (-0.5, "more than 0%"),
+        (float("nan"), "more than 0%"),
+        (10**400, "not a huge number"),
+        (True, "true is no objective"),
+        (None, "nothing is no objective"),
+        ([], "a list is no objective"),
+    ],
+)
+def test_a_wrong_objective_is_refused(value: object, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        objective(value)
+
+
+@given(percent=st.decimals("0.0001", "99.9999999999", places=10))
+def test_an_objective_that_is_written_reads_back_the_same(percent: Decimal) -> None:
+    share = objective(f"{percent}%")
+    assert share == pytest.approx(float(percent) / 100, abs=1e-12)
+    assert objective(percent_text(share)) == share
+
+
+@pytest.mark.parametrize(("share", "text"), [(0.995, "99.5%"), (0.999, "99.9%"), (0.9, "90%"), (0.07, "7%")])
+def test_an_objective_is_written_as_people_do(share: float, text: str) -> None:
+    assert percent_text(share) == text
+
+
+@pytest.mark.parametrize(
     ("text", "count", "period_s"), [("5/s", 5, 1.0), ("30/m", 30, 60.0), ("1000/h", 1000, 3600.0), ("5 / s", 5, 1.0)]
 )
 def test_a_rate_is_read(text: str, count: int, period_s: float) -> None:
@@ -109,3 +160,8 @@ def test_a_wrong_rate_is_refused_with_what_would_do(value: object, remedy: str) 
 @given(st.floats(min_value=1e-6, max_value=900_000.0))
 def test_the_rate_that_is_proposed_allows_what_is_asked(per_second: float) -> None:
     assert rate(rate_text(per_second)).per_second >= per_second * (1 - 1e-6)
+
+
+@pytest.mark.parametrize("value", ["0.00005%", 1e-7, 0.9999999999999, "99.95%", 0.5])
+def test_an_objective_is_shown_as_it_reads_back(value: object) -> None:
+    assert objective(percent_text(objective(value))) == objective(value)

@@ -125,9 +125,12 @@ def test_whose_shape_changes_all_the_time_makes_no_new_series_every_run() -> Non
     [
         ("plugin_probe_success{plugin=a} 1", "line 1 is no sample: its labels"),
         ("<html>", "line 1 is no sample"),
-        ('plugin_probe_probes_total{mixpeek_namespace="a",plugin="b"} NaN', "plugin_probe_probes_total of a/b is nan"),
-        ('plugin_probe_probes_total{mixpeek_namespace="a",plugin="b"} +Inf', "plugin_probe_probes_total of a/b is inf"),
-        ('plugin_probe_probes_total{mixpeek_namespace="a",plugin="b"} many', "line 1 is no sample: could not convert"),
+        ('plugin_probe_probes_total{mixpeek_namespace="a",plugin="b"} NaN', "'b'} is nan"),
+        ('plugin_probe_probes_total{mixpeek_namespace="a",plugin="b"} +Inf', "'b'} is inf"),
+        (
+            'plugin_probe_probes_total{mixpeek_namespace="a",plugin="b"} many',
+            "line 1 is no sample: its value is no number",
+        ),
     ],
 )
 def test_what_is_no_memory_is_refused_with_its_place(line: str, problem: str) -> None:
@@ -181,3 +184,31 @@ def test_an_exemplar_names_the_run_and_a_request_that_is_fit_to_be_named(request
     assert f'le="0.05"}} 1 # {{run_id="run-1"{shown}}} 0.042000 {at}\n' in text
     assert text.count(" # {") == 1
     assert " # {" not in exposed(metrics)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "plugin_probe_stalls_total NaN",
+        "plugin_probe_stalls_total -1",
+        'plugin_probe_lateness_seconds_bucket{le="x"} 1',
+        "plugin_probe_lateness_seconds_bucket 1",
+        "plugin_probe_lateness_seconds_sum NaN",
+        'plugin_probe_results_total{mixpeek_namespace="ns_a",outcome="success"} NaN',
+        'plugin_probe_duration_seconds_bucket{mixpeek_namespace="ns_a"} 3',
+        "plugin_probe_last_run_success_timestamp_seconds NaN",
+        'plugin_probe_last_probe_timestamp_seconds{mixpeek_namespace="a",plugin="b"} NaN',
+    ],
+)
+def test_what_nothing_of_ours_can_be_is_no_memory(line: str) -> None:
+    with pytest.raises(ValueError, match=r"is (nan|-1)|has no bound"):
+        recall(samples([line]))
+
+
+@pytest.mark.parametrize("histograms", ["target", "namespace"])
+def test_buckets_of_another_version_are_passed_over(histograms: Histograms) -> None:
+    ours = target()
+    of = 'mixpeek_namespace="ns_a"' + (',plugin="embed_1_0_0"' if histograms == "target" else "")
+    lines = [f'plugin_probe_duration_seconds_bucket{{{of},le="{le}"}} 3' for le in ("0.01", "0.75", "+Inf")]
+    memory = recall(samples([*lines, f"plugin_probe_duration_seconds_sum{{{of}}} 1"]))
+    assert exposed(fresh(ours, histograms=histograms, memory=memory)) == exposed(fresh(ours, histograms=histograms))

@@ -125,9 +125,11 @@ def objective(value: object) -> float:
     return float(share)
 
 
-def percent_text(share: float) -> str:
-    """As `objective` reads it back."""
-    return f"{round(share * 100, 10):.12g}%"
+def percent_text(share: float) -> str | float:
+    """As `objective` reads it back: a percentage, unless its digits do not suffice."""
+    written = f"{round(share * 100, 10):.12g}%"
+    match = _PERCENT.fullmatch(written)
+    return written if match and round(float(match[1]) / 100, 12) == share else share
 
 
 def rate(value: object) -> Rate:

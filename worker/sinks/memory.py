@@ -1,6 +1,7 @@
 """Memory: the tracks that a worker goes on from, read back from the metrics that it last wrote."""
 
 import math
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,8 @@ from worker.sinks.reading import Sample, own_counts
 #: By value: the Pushgateway writes a bound of 1.0 as 1.
 _PLACES = {bound: place for place, bound in enumerate((*BUCKETS_S, math.inf))}
 _PREFIX = "plugin_probe_"
+_MEASURED = (f"{_PREFIX}vector_norm", f"{_PREFIX}golden_cosine")
+_IS_BOUND = re.compile(r"[0-9.e+-]+|\+Inf")
 
 #: Of the families of one sample a target: the track's field, and what the sample's value is there.
 _PLAIN: dict[str, tuple[str, Callable[[float], Any]]] = {
@@ -57,14 +60,22 @@ def recall(samples: Iterable[Sample]) -> Memory:
         if not sample.name.startswith(_PREFIX):
             continue
         namespace, plugin = sample.labels.get("mixpeek_namespace"), sample.labels.get("plugin")
-        if namespace is None or plugin is None:
+        of = None if namespace is None or plugin is None else TargetKey(namespace, plugin)
+        _check(sample)
+        if of is None:
             own.append(sample)
-            continue
-        try:
-            _take(found.setdefault(TargetKey(namespace, plugin), {}), sample)
-        except (ValueError, OverflowError) as error:
-            raise ValueError(f"{sample.name} of {namespace}/{plugin} is {sample.value}: {error}") from None
+        else:
+            _take(found.setdefault(of, {}), sample)
     return Memory(tracks={key: _track(fields) for key, fields in found.items()}, own=own)
+
+
+def _check(sample: Sample) -> None:
+    """Only a vector's numbers can be what no count or time can be."""
+    name, labels, value = sample
+    if not name.startswith(_MEASURED) and not 0 <= value < math.inf:
+        raise ValueError(f"{name}{labels} is {value}")
+    if name.endswith("_bucket") and not _IS_BOUND.fullmatch(labels.get("le", "")):
+        raise ValueError(f"{name}{labels} has no bound")
 
 
 def _take(fields: dict[str, Any], sample: Sample) -> None:
@@ -98,7 +109,7 @@ def _phase(fields: dict[str, Any], labels: dict[str, str], value: float) -> None
 def _bucket(fields: dict[str, Any], labels: dict[str, str], value: float) -> None:
     place = _PLACES.get(float(labels.get("le", "nan")))
     if place is not None:
-        fields.setdefault("buckets", [0] * len(_PLACES))[place] = int(value)
+        fields.setdefault("buckets", {})[place] = int(value)
 
 
 def _shape(fields: dict[str, Any], labels: dict[str, str], _: float) -> None:
@@ -138,8 +149,11 @@ def _track(fields: dict[str, Any]) -> Track:
     sizes, norms = fields.pop("sizes", {}), fields.pop("norms", {})
     fields["vectors"] = tuple(VectorReading(path, sizes[path], norm) for path, norm in norms.items() if path in sizes)
     fields["phases"] = Phases(**fields.get("phases", {}))
-    if "buckets" in fields:
-        fields["buckets"] = own_counts(fields["buckets"])
+    counted = fields.pop("buckets", {})
+    if len(counted) == len(_PLACES):
+        fields["buckets"] = own_counts([counted[place] for place in sorted(counted)])
+    else:  # another version's bounds
+        fields.pop("duration_sum_s", None)
     track = Track(shape_hash=shape, **fields)
     return track._replace(shapes_seen=_shapes_seen(track))
 

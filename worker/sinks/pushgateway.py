@@ -6,22 +6,26 @@ gone; POST replaces only the families that it brings, which is what is left when
 """
 
 import math
+import re
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from io import BytesIO
 from urllib.parse import quote
 
 import aiohttp
 
 from worker.settings import ReceiverSettings
 from worker.sinks.memory import Memory, recall
-from worker.sinks.reading import Sample, samples
-from worker.sinks.receiver import Patience, ReceiverError, check, session
+from worker.sinks.reading import Reader, Sample
+from worker.sinks.receiver import MOST_REASON_CHARS, Patience, ReceiverError, check, session
+from worker.sinks.text import one_line
 
 #: A gateway says more than this only where something else than probes is in it as well.
 MOST_BYTES = 512 * 1024 * 1024
 
+_INDEX = re.compile(r"[0-9]{1,9}")
 _JOB, _SHARD = "job", "shard"
 _PUSHED = "push_time_seconds"
 
@@ -41,8 +45,9 @@ class UnreadableError(ReceiverError):
 class Pushgateway:
     """One gateway, and the group that is ours. Everything raises ReceiverError, which says why on one line."""
 
-    def __init__(self, settings: ReceiverSettings, shard: int | None) -> None:
-        self._settings = settings
+    def __init__(self, settings: ReceiverSettings, shard: int | None, *, most_bytes: int = MOST_BYTES) -> None:
+        self.settings = settings
+        self._most_bytes = most_bytes
         self._shard = "" if shard is None else str(shard)
 
     async def pull(self, *, patient: bool) -> Groups:
@@ -50,29 +55,30 @@ class Pushgateway:
 
         Asked once, or again and again while there is time.
         """
-        async with session(self._settings) as http:
-            patience = Patience(self._settings.timeout_s)
+        async with session(self.settings) as http:
+            patience = Patience(self.settings.timeout_s)
             return await patience.retried(lambda: self._pull(http), tries=math.inf if patient else 1)
 
     async def _pull(self, http: aiohttp.ClientSession) -> Groups:
-        url = f"{self._settings.url}/metrics"
+        url = f"{self.settings.url}/metrics"
         async with http.get(url, allow_redirects=False) as response:
             await check(response)
             found: dict[str, list[Sample]] = {}
+            reader = Reader(_concerns)  # who else than a gateway answers here is found out by the first line
             try:
-                async for line in _lines(response.content):
-                    for sample in samples(filter(self._concerns, [line])):
+                async for line in _lines(response.content, self._most_bytes):
+                    sample = reader.take(line)
+                    if sample:
                         self._keep(found, sample)
                 return self._groups(found)
             except ValueError as error:
-                raise UnreadableError(f"what it holds can't be read: {error}") from None
-
-    def _concerns(self, line: str) -> bool:
-        return line.startswith(("plugin_probe_", _PUSHED)) and f'{_JOB}="' in line
+                raise UnreadableError(
+                    f"what it holds can't be read: {one_line(str(error), MOST_REASON_CHARS)}"
+                ) from None
 
     def _keep(self, found: dict[str, list[Sample]], sample: Sample) -> None:
         labels = sample.labels
-        if labels.pop(_JOB) == self._settings.job and not labels.pop("instance", ""):
+        if labels.pop(_JOB, "") == self.settings.job and not labels.pop("instance", ""):
             found.setdefault(labels.pop(_SHARD, ""), []).append(sample)
 
     def _groups(self, found: dict[str, list[Sample]]) -> Groups:
@@ -92,32 +98,37 @@ class Pushgateway:
         headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
 
         async def attempt() -> None:
-            url = self._url(self._shard)
-            async with http.request(method, url, data=body, headers=headers, allow_redirects=False) as response:
+            url, data = self._url(self._shard), BytesIO(body)  # sent in pieces: bytes would be written in one go
+            async with http.request(method, url, data=data, headers=headers, allow_redirects=False) as response:
                 await check(response)
 
-        async with session(self._settings) as http:
-            await Patience(self._settings.timeout_s).retried(attempt)
+        async with session(self.settings) as http:
+            await Patience(self.settings.timeout_s).retried(attempt)
 
     async def delete(self, shards: Iterable[str]) -> None:
         """These groups are no more."""
-        async with session(self._settings) as http:
-            patience = Patience(self._settings.timeout_s)
+        async with session(self.settings) as http:
+            patience = Patience(self.settings.timeout_s)
             for url in map(self._url, shards):
                 await patience.retried(partial(_delete, http, url))
 
     def _url(self, shard: str) -> str:
-        """The gateway takes a slash, encoded or not, for the end of a job's name, unless that is in base64."""
-        job = self._settings.job
-        named = f"@base64/{urlsafe_b64encode(job.encode()).decode()}" if "/" in job else f"/{quote(job, safe='')}"
-        return f"{self._settings.url}/metrics/{_JOB}{named}" + (f"/{_SHARD}/{shard}" if shard else "")
+        """In base64 where the name would be taken for parts of the path, encoded or not."""
+        job = self.settings.job
+        plain = "/" not in job and job not in (".", "..")
+        named = f"/{quote(job, safe='')}" if plain else f"@base64/{urlsafe_b64encode(job.encode()).decode()}"
+        return f"{self.settings.url}/metrics/{_JOB}{named}" + (f"/{_SHARD}/{shard}" if shard else "")
 
 
 def dead(shards: Iterable[str], count: int | None) -> Iterator[str]:
     """Of these groups those that no worker writes when there are `count` shards; None: when it is not sharded."""
     for shard in sorted(shards):
-        if count is not None if shard == "" else shard.isdecimal() and int(shard) >= (count or 0):
+        if count is not None if shard == "" else _INDEX.fullmatch(shard) and int(shard) >= (count or 0):
             yield shard
+
+
+def _concerns(line: str) -> bool:
+    return line.startswith(("plugin_probe_", _PUSHED)) and f'{_JOB}="' in line
 
 
 async def _delete(http: aiohttp.ClientSession, url: str) -> None:
@@ -125,13 +136,13 @@ async def _delete(http: aiohttp.ClientSession, url: str) -> None:
         await check(response)
 
 
-async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[str]:
+async def _lines(stream: aiohttp.StreamReader, most_bytes: int) -> AsyncIterator[str]:
     """Lines without their ends, however long."""
     held, size = b"", 0
     async for chunk in stream.iter_any():
         size += len(chunk)
-        if size > MOST_BYTES:
-            raise ValueError(f"it is larger than {MOST_BYTES >> 20} MiB")
+        if size > most_bytes:
+            raise ValueError(f"it is larger than {most_bytes >> 20} MiB")
         *whole, held = (held + chunk).split(b"\n")
         for line in whole:
             yield line.decode()

@@ -76,6 +76,7 @@ class Tally:
     def resume(self, samples: Iterable[Sample]) -> None:
         """Goes on from what was counted of the namespaces that are there."""
         buckets: dict[_Namespace, dict[float, int]] = {}
+        sums: dict[_Namespace, float] = {}
         for name, labels, value in samples:
             counted = self._namespaces.get(labels.get("mixpeek_namespace", ""))
             if counted is None:
@@ -86,10 +87,12 @@ class Tally:
             elif name == f"{DURATION.name}_bucket":
                 buckets.setdefault(counted, {})[float(labels["le"])] = int(value)
             elif name == f"{DURATION.name}_sum":
-                counted.duration_sum_s += value
+                sums[counted] = value
         for counted, cumulative in buckets.items():
-            came = own_counts([cumulative.get(bound, 0) for bound in (*BUCKETS_S, math.inf)])
-            counted.buckets = (*map(add, counted.buckets, came),)
+            if sorted(cumulative) == [*BUCKETS_S, math.inf]:  # else another version's
+                came = own_counts([count for _, count in sorted(cumulative.items())])
+                counted.buckets = (*map(add, counted.buckets, came),)
+                counted.duration_sum_s += sums.get(counted, 0.0)
 
     def results(self, *, openmetrics: bool) -> Iterator[bytes]:
         opening = head(NAME, "counter", "Results by namespace and outcome.", openmetrics=openmetrics)
