@@ -142,12 +142,12 @@ class Outputs:
 
     async def _join(self, resume: Callable[[Memory], None]) -> None:
         """Asks the gateway once more for what it could not tell before, now with patience."""
-        from worker.sinks.pushgateway import UnreadableError
-        from worker.sinks.receiver import RefusedError
-
         settings = self.settings.pushgateway
         if settings is None or self._whole:
             return
+        from worker.sinks.pushgateway import UnreadableError
+        from worker.sinks.receiver import RefusedError
+
         try:
             resume(await self._pull(settings, patient=True))
             self._whole = True
