@@ -81,7 +81,7 @@ ROWS = (
     row("outage_batch_5m", "ok*12 timeout", 300, {0: {}, 420: {}, 480: EVERYTHING}, batch=True),
     row("outage_batch_1h", "ok*1 timeout", 3600, {5370: {}, 5460: EVERYTHING}, batch=True),
     # Nobody is paged for an outage that is over: PluginDown ends two minutes after it, and inhibits until then.
-    row("recovered", "ok*120 timeout*20 ok", 30, {570: EVERYTHING, 720: {SLOW: A, SPENT: A}, 1200: {SLOW: A, SPENT: A}}),
+    row("recovered", "ok*120 timeout*20 ok", 30, {570: EVERYTHING, 720: {SLOW: A, SPENT: A}}),
     # One bad probe never does.
     row("blip_30s", "ok*120 timeout ok", 30, {30: {}, 300: {}, 3600: {}}, *ALL),
     row("blip_5m", "ok*12 timeout ok", 300, {240: {}, 330: {}, 3600: {}}, *ALL),
