@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tests.benchmarks.__main__ import BENCHMARKS
+from tests.deploy import rule_files
 from worker.config.load import load
 from worker.core import notation
 from worker.core.limit import Limit
@@ -254,3 +255,18 @@ def test_the_figures_that_are_told_are_those_that_were_measured(page: str, headi
 def test_the_page_on_benchmarks_names_each_of_them() -> None:
     page = (ROOT / "docs/benchmarks.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(BENCHMARKS)
+
+
+def test_the_outputs_of_a_batch_are_keys_that_there_are(tmp_path: Path) -> None:
+    outputs = next(text for text in blocks("yaml") if "pushgateway" in text)
+    (tmp_path / "worker.yaml").write_text("api: {base_url: https://mixpeek.example.com}\n" + outputs)
+    (tmp_path / "targets.yaml").write_text(next(text for text in blocks("yaml") if "availability" in text))
+    settings = load(tmp_path / "worker.yaml", environ={"MIXPEEK_API_KEY": KEY})
+    assert settings.outputs.pushgateway
+    assert settings.targets[0].slo.latency == 0.99
+
+
+def test_there_are_as_many_alerts_as_readme_says() -> None:
+    names = {alert["alert"] for alert in rule_files.alerts()}
+    assert len(names) == 20
+    assert "twenty" in README.split("## From a sick plugin to a page")[1].split("##")[0]

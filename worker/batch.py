@@ -137,14 +137,17 @@ async def _run(worker: Worker, order: Order, targets: Sequence[Target], results:
 def _notes(worker: Worker, order: Order, run: RunInfo, summary: Summary) -> Callable[[], None]:
     """What tells in the metrics how the run went; the last success is an earlier one's as soon as something failed."""
     own = worker.metrics.own
-    before = own.last_run_success.value
+    earlier: float | None = None
     went_well = proved(summary, complete=run.complete) and not summary.by_outcome[Outcome.INTERNAL_ERROR]
 
     def note() -> None:
+        nonlocal earlier
+        if own.last_run_success.value != run.finished_at:  # it may be remembered between two notes
+            earlier = own.last_run_success.value
         own.run_interval.set(order.period_s)
         own.last_run.set(run.finished_at)
         own.last_run_duration.set(run.duration_s)
-        own.last_run_success.set(run.finished_at if went_well and not worker.outputs.failed else before)
+        own.last_run_success.set(run.finished_at if went_well and not worker.outputs.failed else earlier)
 
     return note
 

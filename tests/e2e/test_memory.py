@@ -8,6 +8,8 @@ import pytest
 
 from tests.e2e.commands import Case, Together, run, started, target, together, write_config
 from tests.servers import answer, in_turn, refuse, serving
+from tests.sinks.gateway import Gateway, group
+from tests.sinks.receiving import receiving
 
 pytestmark = pytest.mark.e2e
 
@@ -88,6 +90,21 @@ async def damaged(folder: Path) -> tuple[int, list[str], float | None]:
 
 
 @case
+async def joined_late(folder: Path) -> tuple[int, str, str]:
+    """A gateway that is not there before the run but after it; nothing is proved by the run."""
+    page = group("a") + 'plugin_probe_last_run_success_timestamp_seconds{instance="",job="plugin_probe"} 123\n'
+    async with (
+        serving(default=refuse(403)) as server,
+        receiving(Gateway(GET=[(503, "later"), (200, page)])) as gateway,
+    ):
+        url = gateway.url.removesuffix("/write")
+        write_config(folder, server.url, [target("a", "ns_a")], outputs={"pushgateway": {"url": url}})
+        done = await run("once", "-c", "worker.yaml", "--format", "none", cwd=folder)
+        put = gateway.came[-1]
+        return done.code, put.method, put.body.decode()
+
+
+@case
 async def no_outputs(folder: Path) -> tuple[str, str]:
     """The textfile before and after a batch that is to write nothing."""
     async with serving() as server:
@@ -118,6 +135,14 @@ def test_a_recovery_is_told_by_the_next_run(seen: Together) -> None:
 
 def test_a_damaged_textfile_is_told_and_replaced(seen: Together) -> None:
     assert seen["damaged"] == (0, ["warning", "textfile"], 1)
+
+
+def test_what_was_joined_late_survives_a_run_that_proves_nothing(seen: Together) -> None:
+    code, method, text = seen["joined_late"]
+    assert (code, method) == (4, "PUT")
+    assert value(text, "plugin_probe_last_run_success_timestamp_seconds") == 123
+    assert value(text, "plugin_probe_probes_total") == 2
+    assert value(text, "plugin_probe_stalls_total") == 1
 
 
 def test_no_outputs_touches_nothing(seen: Together) -> None:
