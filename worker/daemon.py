@@ -209,7 +209,7 @@ class Daemon:
         while True:
             await asyncio.sleep(TEXTFILE_S)
             self._note_heartbeat()
-            await self._worker.outputs.write_textfile()
+            await self._worker.outputs.write_textfile(aside=True)
 
     async def _render(self) -> None:
         """Renders what has changed in slices, so that a scrape finds it done and no probe waits for it."""

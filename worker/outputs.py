@@ -126,19 +126,26 @@ class Outputs:
             for earlier in written:
                 await ways[earlier]()
 
-    async def write_textfile(self) -> bool:
-        """Writes the textfile, if there is one, while probes go on: however slow the disk, none of them waits for it.
+    async def write_textfile(self, *, aside: bool = False) -> bool:
+        """Writes the textfile, if there is one; `aside` while probes go on: however slow the disk, none waits for it.
 
         A failure is logged, counted and, where it is required, remembered.
         """
         wanted = self.settings.textfile
         if wanted is None:
             return True
+        write = self._write_aside if aside else self._write
+        return await self._done("textfile", wanted.required, write(wanted.path))
+
+    async def _write(self, path: Path) -> None:
+        textfile.write(path, self._exposition())
+
+    async def _write_aside(self, path: Path) -> None:
         pieces = []
         for piece in self._exposition():
             pieces.append(piece)
             await asyncio.sleep(0)
-        return await self._done("textfile", wanted.required, asyncio.to_thread(textfile.write, wanted.path, pieces))
+        await asyncio.to_thread(textfile.write, path, pieces)
 
     async def _join(self, resume: Callable[[Memory], None]) -> None:
         """Asks the gateway once more for what it could not tell before, now with patience."""

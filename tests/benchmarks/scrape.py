@@ -28,6 +28,7 @@ from worker.core.exchange import Phases
 from worker.core.target import Target
 from worker.core.track import Recorded
 from worker.settings import Histograms
+from worker.sinks.exemplars import Exemplars
 from worker.sinks.metrics import Metrics
 from worker.web.listen import listening
 from worker.web.server import make_app
@@ -62,7 +63,8 @@ class Fleet(HandMade):
     listed: list[Target] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.metrics = Metrics(version="0", histograms=self.histograms)
+        marks = Exemplars("00000000-0000-0000-0000-000000000000")
+        self.metrics = Metrics(version="0", histograms=self.histograms, exemplars=marks)
         for number in range(self.size):
             one = target(f"ns_{number % NAMESPACES:06d}", f"text_embed_{number:06d}_1_0_0", expect=VECTOR)
             self.listed.append(one)

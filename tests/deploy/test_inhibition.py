@@ -54,7 +54,7 @@ INHIBITS: dict[str, dict[str, set[tuple[str, str]]]] = {
     "PluginBadValues plugin": dict.fromkeys(("PluginDown", *SYMPTOMS, "SloBurnFast"), ALONE),
     "PluginDrift plugin": dict.fromkeys(("PluginDown", *SYMPTOMS, "SloBurnFast"), ALONE),
     "SloBurnFast availability": {"SloBurnSlow": ALONE},
-    "ProberRefused all": dict.fromkeys((*SYMPTOMS, "UnknownTooLong", "SloBudgetSpent"), ALL),
+    "ProberRefused all": dict.fromkeys(OF_A_PLUGIN, ALL),
     "ProberStalled": {"UnknownTooLong": ALL},
     "ProberOverloaded": {"UnknownTooLong": ALL},
     "ProberMissing": dict.fromkeys(("ProberRunsFailing", "ProberStalled", "ProberOverloaded"), ALONE),

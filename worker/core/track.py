@@ -19,15 +19,9 @@ MOST_SHAPES = 8
 VARYING = "varying"
 
 
-class Exemplar(NamedTuple):
-    """One latency of the histogram: its bucket's place, the seconds, when it was measured (Unix time), and the reply's
-    request id.
-    """
-
-    place: int
-    value_s: float
-    at: float
-    request_id: str | None = None
+#: One latency of the histogram: its bucket's place, the seconds, when it was measured (Unix time), and the reply's
+#: request id. A plain tuple, since every probe makes one.
+Exemplar = tuple[int, float, float, str | None]
 
 
 class Track(NamedTuple):
@@ -140,7 +134,7 @@ def _move_call(moved: dict[str, Any], track: Track, outcome: Outcome, exchange: 
     if observed_s is not None:
         buckets, place = list(track.buckets), bisect_left(BUCKETS_S, observed_s)
         buckets[place] += 1
-        moved["exemplar"] = Exemplar(place, observed_s, exchange.ended_at, exchange.request_id)
+        moved["exemplar"] = (place, observed_s, exchange.ended_at, exchange.request_id)
         moved["buckets"] = tuple(buckets)
         moved["duration_sum_s"] = track.duration_sum_s + observed_s
 
@@ -164,7 +158,7 @@ def _move_verdict(moved: dict[str, Any], track: Track, judgement: Judgement, exc
     if not up:
         moved["answered_in_s"] = math.inf if outcome is Outcome.TIMEOUT else None
     elif exchange.lost_s <= 0:
-        moved["answered_in_s"] = exchange.duration_s
+        moved["answered_in_s"] = moved["duration_s"]
 
 
 def _move_reply(moved: dict[str, Any], track: Track, result: Result) -> Changes:
