@@ -33,7 +33,7 @@ async def test_the_file_comes_first_then_the_gateway_then_the_rest(tmp_path: Pat
     ("failing", "way", "exposed_with"),
     [
         pytest.param(None, None, [0, 0, 0], id="nothing"),
-        pytest.param("folder", "textfile", [0, 1, 1], id="the textfile"),
+        pytest.param("folder", "textfile", [1, 1], id="the textfile"),
         pytest.param("PUT", "pushgateway", [0, 0, 1, 1], id="the gateway, and the textfile again"),
         pytest.param("POST", "remote_write", [0, 0, 0, 1, 1], id="remote write, and both others again"),
     ],
