@@ -121,9 +121,14 @@ class Pushgateway:
 
 
 def dead(shards: Iterable[str], count: int | None) -> Iterator[str]:
-    """Of these groups those that no worker writes when there are `count` shards; None: when it is not sharded."""
-    for shard in sorted(shards):
-        if count is not None if shard == "" else _INDEX.fullmatch(shard) and int(shard) >= (count or 0):
+    """Of these groups those that no worker writes when there are `count` shards; None: when it is not sharded.
+
+    The one without a shard stays until every shard has a group: until then it is all that some targets are known by.
+    """
+    found = frozenset(shards)
+    replaced = count is not None and all(str(index) in found for index in range(count))
+    for shard in sorted(found):
+        if replaced if shard == "" else _INDEX.fullmatch(shard) and int(shard) >= (count or 0):
             yield shard
 
 
