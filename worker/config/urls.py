@@ -13,21 +13,21 @@ _LISTEN = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\[\]:/@\s]*)):(?
 
 def base_url(value: object) -> str:
     """Without a slash or /v1 at its end. Raises ValueError."""
-    parts = _split(value, "https://mixpeek.example.com")
-    if "@" in parts.netloc:
-        raise ValueError("holds a user or password; secrets never stand in this file")
-    if parts.query or parts.fragment or "?" in str(value) or "#" in str(value):
-        raise ValueError("takes neither a query nor a fragment; write it up to the path")
-    return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/").removesuffix("/v1").rstrip("/")
+    url = _plain_url(value, "https://mixpeek.example.com", "secrets never stand in this file")
+    return url.removesuffix("/v1").rstrip("/")
 
 
 def receiver_url(value: object) -> str:
     """Where metrics are sent: without a slash at its end. Raises ValueError."""
-    parts = _split(value, "http://pushgateway:9091")
+    return _plain_url(value, "http://pushgateway:9091", "write username and password_file instead")
+
+
+def _plain_url(value: object, example: str, remedy: str) -> str:
+    parts = _split(value, example)
     if "@" in parts.netloc:
-        raise ValueError("holds a user or password; write username and password_file instead")
+        raise ValueError(f"holds a user or password; {remedy}")
     if parts.query or parts.fragment or "?" in str(value) or "#" in str(value):
-        raise ValueError("takes neither a query nor a fragment")
+        raise ValueError("takes neither a query nor a fragment; write it up to the path")
     return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
 
 
