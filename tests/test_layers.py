@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("worker.core.track",),
     ("worker.core.schedule", "worker.core.summary", "worker.core.overload", "worker.core.shard"),
     ("worker.core.exits",),
-    ("worker.version", "worker.stamp"),
+    ("worker.version", "worker.stamp", "worker.retry_after"),
     ("worker.settings",),
     ("worker.clock", "worker.slices"),
     ("worker.limits", "worker.probe"),
@@ -49,7 +49,15 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 
 #: The edges of the program: of the rows above them they know these alone.
 SIBLINGS = ("worker.config", "worker.mixpeek", "worker.sinks", "worker.sandbox")
-FOUNDATION = ("worker.core", "worker.version", "worker.stamp", "worker.settings", "worker.clock", "worker.slices")
+FOUNDATION = (
+    "worker.core",
+    "worker.version",
+    "worker.stamp",
+    "worker.retry_after",
+    "worker.settings",
+    "worker.clock",
+    "worker.slices",
+)
 
 #: Who may import what is not in the standard library; nobody may import what is not listed.
 OWNERS: dict[str, tuple[str, ...]] = {

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from worker.core.exchange import Malformed, Refusal, Reply
 from worker.mixpeek.contract import encode_request, read_answer
-from worker.mixpeek.refusals import MAX_RETRY_AFTER_S
+from worker.retry_after import MAX_RETRY_AFTER_S
 
 NOW = 784111777.0  # Sun, 06 Nov 1994 08:49:37 GMT
 

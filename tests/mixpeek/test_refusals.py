@@ -8,7 +8,7 @@ import pytest
 
 from worker.core.exchange import Refusal
 from worker.mixpeek.contract import read_answer
-from worker.mixpeek.refusals import MAX_RETRY_AFTER_S
+from worker.retry_after import MAX_RETRY_AFTER_S
 
 NOW = 784111777.0  # Sun, 06 Nov 1994 08:49:37 GMT
 

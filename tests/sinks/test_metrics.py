@@ -4,6 +4,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 
 from tests import promtool
+from tests.programs import needs
 from tests.sinks.given import INTERNAL_ERROR, VECTOR, exchange, last, probed, target
 from tests.sinks.test_exposition import fleet
 from worker.core.result import SkipReason
@@ -118,9 +119,8 @@ def test_rendering_ahead_leaves_nothing_for_the_scrape(metrics: Metrics) -> None
 
 
 @pytest.mark.e2e
+@needs("promtool")
 def test_promtool_accepts_the_text(metrics: Metrics) -> None:
-    if not promtool.is_here():
-        pytest.skip("promtool is not installed (package prometheus)")
     set_everything(metrics)
     metrics.add(target("ns \x01\t\r\x7f\x00", 'quo"te\\', labels={"le": "1", "app/x": "é\n\ud800"}, expect=VECTOR))
     assert promtool.check_metrics(b"".join(metrics.exposition())) == (0, b"")

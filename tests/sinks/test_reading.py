@@ -1,5 +1,6 @@
 """Samples read back: what prometheus_client's own parser reads, and nothing that is none."""
 
+import math
 import re
 
 import pytest
@@ -100,13 +101,26 @@ def test_samples_come_one_by_one() -> None:
     assert next(found) == Sample("up", {}, 1.0)
 
 
+def bounds(cumulative: list[int]) -> list[float]:
+    return [float(number) for number in range(len(cumulative) - 1)]
+
+
+def by_bound(cumulative: list[int]) -> dict[float, int]:
+    return dict(zip([*bounds(cumulative), math.inf], cumulative, strict=True))
+
+
 @given(counts=st.lists(st.integers(0, 9), min_size=1, max_size=6))
 def test_own_counts_are_what_each_bucket_adds(counts: list[int]) -> None:
     cumulative = [sum(counts[: end + 1]) for end in range(len(counts))]
-    assert own_counts(cumulative) == tuple(counts)
+    assert own_counts(by_bound(cumulative), bounds(cumulative)) == tuple(counts)
 
 
 @pytest.mark.parametrize("cumulative", [[3, 2], [0, 1, 0], [-1]])
 def test_buckets_that_fall_are_refused(cumulative: list[int]) -> None:
     with pytest.raises(ValueError, match="its buckets fall"):
-        own_counts(cumulative)
+        own_counts(by_bound(cumulative), bounds(cumulative))
+
+
+def test_counts_by_other_bounds_are_passed_over() -> None:
+    assert own_counts({1.0: 1, math.inf: 2}, [1.0, 2.0]) is None
+    assert own_counts({}, []) is None

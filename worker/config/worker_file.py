@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from worker.config.expand import expanded
+from worker.config.fields import Keys
 from worker.config.files import check_readable
 from worker.config.model import Api, Limits, Outputs, Receiver, Schedule, Tls, WorkerFile
 from worker.config.problems import validation_problems
@@ -116,12 +117,7 @@ class WorkerSections:
         return name, None
 
     def _tls(self, tls: Tls) -> TlsSettings:
-        paths = {}
-        for name in ("ca_file", "cert_file", "key_file"):
-            written = getattr(tls, name)
-            if written is not None:
-                paths[name] = self._path(written)
-                self._check(("api", "tls", name), check_readable, paths[name], written)
+        paths = self._files(("api", "tls"), tls, "ca_file", "cert_file", "key_file")
         cert_place = ("api", "tls", "cert_file")
         if "key_file" in paths and "cert_file" not in paths and not self._told(cert_place):
             self._refuse(("api", "tls", "key_file"), "needs cert_file, the certificate that it belongs to")
@@ -185,12 +181,7 @@ class WorkerSections:
     def _receiver(self, name: str, receiver: Receiver | None) -> ReceiverSettings | None:
         if receiver is None:
             return None
-        paths: dict[str, Any] = {}
-        for key in ("password_file", "ca_file"):
-            written = getattr(receiver, key)
-            if written is not None:
-                paths[key] = self._path(written)
-                self._check(("outputs", name, key), check_readable, paths[key], written)
+        paths = self._files(("outputs", name), receiver, "password_file", "ca_file")
         if (receiver.username is None) != (receiver.password_file is None):
             there, missing = ("username", "password_file") if receiver.username else ("password_file", "username")
             self._refuse(("outputs", name, there), f"needs {missing} beside it")
@@ -202,6 +193,16 @@ class WorkerSections:
             **paths,
             **given(job=receiver.job, timeout_s=receiver.timeout, required=receiver.required),
         )
+
+    def _files(self, place: Place, keys: Keys, *names: str) -> dict[str, Any]:
+        """Those that are named there, by key; each must be readable."""
+        paths = {}
+        for name in names:
+            written = getattr(keys, name)
+            if written is not None:
+                paths[name] = self._path(written)
+                self._check((*place, name), check_readable, paths[name], written)
+        return paths
 
     def _path(self, written: str) -> Path:
         return self._folder / written

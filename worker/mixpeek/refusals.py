@@ -4,19 +4,14 @@ A {success, status, error: {…}} · B {detail: text} · C {detail: {…}} · D 
 · E {detail: {error: {…}}}
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_tz
 from typing import Any
 from urllib.parse import urlsplit
 
 from worker.mixpeek.excerpts import one_line
+from worker.retry_after import MAX_RETRY_AFTER_S, retry_after_s, seconds_of
 
-# A year. More is a mistake of the server's, and a float of 300 digits is no use to anybody who adds it to a clock.
-MAX_RETRY_AFTER_S = 31_536_000.0
-_SECONDS = re.compile(r"\d{1,300}(?:\.\d{1,300})?", re.ASCII)
 _MAX_NAME_CHARS = 128
 _MAX_VALIDATION_PROBLEMS = 3
 
@@ -123,9 +118,7 @@ def _text(value: Any, limit_chars: int = 500) -> str | None:
 
 
 def _retry_after_s(value: str | None, details: Any, now: float) -> float | None:
-    asked_s = None if value is None else _seconds(value)
-    if asked_s is None and value is not None:
-        asked_s = _seconds_until(value, now)
+    asked_s = None if value is None else retry_after_s(value, now)
     if asked_s is None and isinstance(details, dict):
         asked_s = _seconds(details.get("retry_after_seconds"))
         if asked_s is None:
@@ -136,23 +129,10 @@ def _retry_after_s(value: str | None, details: Any, now: float) -> float | None:
 def _seconds(value: Any) -> float | None:
     """A number of seconds, zero or more; None for anything else, negative numbers and NaN included."""
     if isinstance(value, str):
-        return min(float(value), MAX_RETRY_AFTER_S) if _SECONDS.fullmatch(value := value.strip()) else None
+        return seconds_of(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     # Comparing before converting: float() of a huge integer overflows, and NaN fails every comparison.
     if value >= MAX_RETRY_AFTER_S:
         return MAX_RETRY_AFTER_S
     return float(value) if value >= 0 else None
-
-
-def _seconds_until(value: str, now: float) -> float | None:
-    """Seconds until an HTTP date in any of the three forms of RFC 9110; a date that has passed gives 0."""
-    try:
-        parts = parsedate_tz(value[:100])
-        if parts is None:
-            return None
-        # asctime has no zone; HTTP says that it is UTC.
-        at = datetime(*parts[:6], tzinfo=UTC).timestamp() - (parts[9] or 0)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return min(max(at - now, 0.0), MAX_RETRY_AFTER_S)

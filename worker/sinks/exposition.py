@@ -79,7 +79,7 @@ class Exposition:
         self._form = _Form(families, exemplars)
         self._clock = clock
         self._pages: dict[TargetKey, _Page] = {}
-        self._shelf = Shelf(len(families) + 1)
+        self._shelf = Shelf(len(families) + len(self._form.openmetrics))
         self._dirty: dict[TargetKey, _Page] = {}
 
     def __len__(self) -> int:

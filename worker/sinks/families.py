@@ -93,16 +93,8 @@ def _vectors(name: str, lines: str, text: str) -> Family:
     return Family(name=name, kind="gauge", help=text, samples=(Sample("track.vectors", lines),), moves=True)
 
 
-def _objectives(name: str, text: str, *, good: bool) -> Family:
-    """What is known of each objective that the target has."""
-    available, quick = "target.slo.availability", "target.slo.latency"
-    if good:
-        met = "(None if track.answered_in_s is None else track.answered_in_s <= target.slo.latency_below_s)"
-        available, quick = (
-            f"None if {one} is None else {is_met}" for one, is_met in ((available, "track.success"), (quick, met))
-        )
-    shown = "{value + 0}" if good else "{value!r}"
-    named = (("availability", available), ("latency", quick))
+def _by_objective(name: str, text: str, availability: str, latency: str, *, shown: str = "{value!r}") -> Family:
+    named = (("availability", availability), ("latency", latency))
     samples = tuple(Sample(value, _line(name, f',slo="{slo}"', shown)) for slo, value in named)
     return Family(name=name, kind="gauge", help=text, samples=samples)
 
@@ -242,8 +234,20 @@ FAMILIES: tuple[Family, ...] = (
         "{norms(labels, value)}",
         "Euclidean length of the vector at a path that is configured or pinned.",
     ),
-    _objectives("plugin_probe_slo_good", "Whether a service level objective is met now: 1 yes, 0 no.", good=True),
-    _objectives("plugin_probe_slo_objective", "The share of the time for which it is to be met.", good=False),
+    _by_objective(
+        "plugin_probe_slo_good",
+        "Whether a service level objective is met now: 1 yes, 0 no.",
+        "None if target.slo.availability is None else track.success",
+        "None if target.slo.latency is None or track.answered_in_s is None"
+        " else track.answered_in_s <= target.slo.latency_below_s",
+        shown="{value + 0}",
+    ),
+    _by_objective(
+        "plugin_probe_slo_objective",
+        "The share of the time for which it is to be met.",
+        "target.slo.availability",
+        "target.slo.latency",
+    ),
     _plain("plugin_probe_golden_cosine", "track.golden_cosine", "Cosine of the last reply's vector to the golden one."),
     _counter(
         "plugin_probe_response_shape_changes_total",

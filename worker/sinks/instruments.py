@@ -1,6 +1,5 @@
 """Instruments: the metrics of the worker itself, each an attribute for whoever measures it."""
 
-import math
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
@@ -60,8 +59,9 @@ class QuickHistogram(Collector):
 
     def resume(self, cumulative: Mapping[float, int], sum_s: float) -> None:
         """Adds what was observed before, if it was counted by the same bounds."""
-        if [*cumulative] == [*self._bounds, math.inf]:
-            self._counts = [*map(add, self._counts, own_counts(list(cumulative.values())))]
+        counts = own_counts(cumulative, self._bounds)
+        if counts:
+            self._counts = [*map(add, self._counts, counts)]
             self._sum += sum_s
 
     def observe(self, value: float) -> None:
@@ -157,7 +157,7 @@ class Instruments:
             elif short == "tls_earliest_cert_expiry_timestamp_seconds" and self.tls_expiry.value is None:
                 self.tls_expiry.set(value)
         for family, counted in buckets.items():
-            histograms[family].resume(dict(sorted(counted.items())), sums.get(family, 0.0))
+            histograms[family].resume(counted, sums.get(family, 0.0))
 
     def _resume_counter(self, counter: _Counted, labels: Mapping[str, str], value: float) -> None:
         if counter.label is None:

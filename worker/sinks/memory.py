@@ -4,21 +4,20 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from worker.core.exchange import PHASE_NAMES, Phases
-from worker.core.outcome import OUTCOMES, Outcome
+from worker.core.outcome import OUTCOMES
 from worker.core.target import TargetKey
 from worker.core.track import BUCKETS_S, MOST_SHAPES, VARYING, Track
 from worker.core.vector import VectorReading
 from worker.sinks.labels import RESPONSE_TYPES
 from worker.sinks.reading import Sample, own_counts
 
-#: By value: the Pushgateway writes a bound of 1.0 as 1.
-_PLACES = {bound: place for place, bound in enumerate((*BUCKETS_S, math.inf))}
 _PREFIX = "plugin_probe_"
+_BOUND = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?|\+Inf")
 _MEASURED = (f"{_PREFIX}vector_norm", f"{_PREFIX}golden_cosine")
-_IS_BOUND = re.compile(r"[0-9.e+-]+|\+Inf")
 
 #: Of the families of one sample a target: the track's field, and what the sample's value is there.
 _PLAIN: dict[str, tuple[str, Callable[[float], Any]]] = {
@@ -74,7 +73,7 @@ def _check(sample: Sample) -> None:
     name, labels, value = sample
     if not name.startswith(_MEASURED) and not 0 <= value < math.inf:
         raise ValueError(f"{name}{labels} is {value}")
-    if name.endswith("_bucket") and not _IS_BOUND.fullmatch(labels.get("le", "")):
+    if name.endswith("_bucket") and not _BOUND.fullmatch(labels.get("le", "")):
         raise ValueError(f"{name}{labels} has no bound")
 
 
@@ -87,17 +86,9 @@ def _take(fields: dict[str, Any], sample: Sample) -> None:
         _LABELLED[name](fields, sample.labels, sample.value)
 
 
-def _outcome(fields: dict[str, Any], labels: dict[str, str], _: float) -> None:
-    fields["outcome"] = _known(labels)
-
-
-def _failure(fields: dict[str, Any], labels: dict[str, str], _: float) -> None:
-    fields["failure"] = _known(labels)
-
-
-def _known(labels: dict[str, str]) -> Outcome | None:
+def _outcome(name: str, fields: dict[str, Any], labels: dict[str, str], _: float) -> None:
     """None for a word of another version."""
-    return OUTCOMES.get(labels.get("outcome", ""))
+    fields[name] = OUTCOMES.get(labels.get("outcome", ""))
 
 
 def _phase(fields: dict[str, Any], labels: dict[str, str], value: float) -> None:
@@ -107,9 +98,8 @@ def _phase(fields: dict[str, Any], labels: dict[str, str], value: float) -> None
 
 
 def _bucket(fields: dict[str, Any], labels: dict[str, str], value: float) -> None:
-    place = _PLACES.get(float(labels.get("le", "nan")))
-    if place is not None:
-        fields.setdefault("buckets", {})[place] = int(value)
+    """By value: the Pushgateway writes a bound of 1.0 as 1."""
+    fields.setdefault("buckets", {})[float(labels["le"])] = int(value)
 
 
 def _shape(fields: dict[str, Any], labels: dict[str, str], _: float) -> None:
@@ -133,8 +123,8 @@ def _good(fields: dict[str, Any], labels: dict[str, str], value: float) -> None:
 
 
 _LABELLED: dict[str, Callable[[dict[str, Any], dict[str, str], float], None]] = {
-    "outcome": _outcome,
-    "failure_info": _failure,
+    "outcome": partial(_outcome, "outcome"),
+    "failure_info": partial(_outcome, "failure"),
     "phase_duration_seconds": _phase,
     "duration_seconds_bucket": _bucket,
     "response_shape_info": _shape,
@@ -149,10 +139,10 @@ def _track(fields: dict[str, Any]) -> Track:
     sizes, norms = fields.pop("sizes", {}), fields.pop("norms", {})
     fields["vectors"] = tuple(VectorReading(path, sizes[path], norm) for path, norm in norms.items() if path in sizes)
     fields["phases"] = Phases(**fields.get("phases", {}))
-    counted = fields.pop("buckets", {})
-    if len(counted) == len(_PLACES):
-        fields["buckets"] = own_counts([counted[place] for place in sorted(counted)])
-    else:  # another version's bounds
+    counts = own_counts(fields.pop("buckets", {}), BUCKETS_S)
+    if counts:
+        fields["buckets"] = counts
+    else:
         fields.pop("duration_sum_s", None)
     track = Track(shape_hash=shape, **fields)
     return track._replace(shapes_seen=_shapes_seen(track))

@@ -8,7 +8,7 @@ gone; POST replaces only the families that it brings, which is what is left when
 import math
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
@@ -64,22 +64,25 @@ class Pushgateway:
         async with http.get(url, allow_redirects=False) as response:
             await check(response)
             found: dict[str, list[Sample]] = {}
-            reader = Reader(_concerns)  # who else than a gateway answers here is found out by the first line
+            size, reader = 0, Reader(_concerns)  # who else than a gateway answers here is found out by the first line
             try:
-                async for line in _lines(response.content, self._most_bytes):
-                    sample = reader.take(line)
-                    if sample:
-                        self._keep(found, sample)
+                async for chunk in response.content.iter_any():
+                    size += len(chunk)
+                    if size > self._most_bytes:
+                        raise ValueError(f"it is larger than {self._most_bytes >> 20} MiB")
+                    self._keep(found, reader.feed(chunk))
+                self._keep(found, reader.end())
                 return self._groups(found)
             except ValueError as error:
                 raise UnreadableError(
                     f"what it holds can't be read: {one_line(str(error), MOST_REASON_CHARS)}"
                 ) from None
 
-    def _keep(self, found: dict[str, list[Sample]], sample: Sample) -> None:
-        labels = sample.labels
-        if labels.pop(_JOB, "") == self.settings.job and not labels.pop("instance", ""):
-            found.setdefault(labels.pop(_SHARD, ""), []).append(sample)
+    def _keep(self, found: dict[str, list[Sample]], samples: Iterable[Sample]) -> None:
+        for sample in samples:
+            labels = sample.labels
+            if labels.pop(_JOB, "") == self.settings.job and not labels.pop("instance", ""):
+                found.setdefault(labels.pop(_SHARD, ""), []).append(sample)
 
     def _groups(self, found: dict[str, list[Sample]]) -> Groups:
         memories = {shard: recall(told) for shard, told in found.items()}
@@ -139,16 +142,3 @@ def _concerns(line: str) -> bool:
 async def _delete(http: aiohttp.ClientSession, url: str) -> None:
     async with http.delete(url, allow_redirects=False) as response:
         await check(response)
-
-
-async def _lines(stream: aiohttp.StreamReader, most_bytes: int) -> AsyncIterator[str]:
-    """Lines without their ends, however long."""
-    held, size = b"", 0
-    async for chunk in stream.iter_any():
-        size += len(chunk)
-        if size > most_bytes:
-            raise ValueError(f"it is larger than {most_bytes >> 20} MiB")
-        *whole, held = (held + chunk).split(b"\n")
-        for line in whole:
-            yield line.decode()
-    yield held.decode()

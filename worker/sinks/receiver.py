@@ -5,11 +5,9 @@ import base64
 import math
 import os
 import random
-import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from email.utils import parsedate_to_datetime
 from http.client import responses
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +16,7 @@ import aiohttp
 from aiohttp.resolver import AsyncResolver
 
 from worker.clock import Clock, SystemClock
+from worker.retry_after import retry_after_s
 from worker.settings import ReceiverSettings
 from worker.sinks.text import one_line
 from worker.version import VERSION
@@ -31,7 +30,6 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
 
 _MOST_REASON_BYTES = 4096
 _MOST_PASSWORD_BYTES = 65_536
-_SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 T = TypeVar("T")
 
@@ -151,22 +149,12 @@ class Patience:
     def _pause_s(self, tried: int, last: ReceiverError) -> float:
         pause_s = self._uniform(0.0, min(FIRST_PAUSE_S * 2 ** min(tried - 1, 16), LONGEST_PAUSE_S))
         asked = last.retry_after if isinstance(last, RefusedError) else None
-        return max(pause_s, _seconds(asked, self._clock.wall()) if asked else 0.0)
+        return max(pause_s, (retry_after_s(asked, self._clock.wall()) or 0.0) if asked else 0.0)
 
     def _out_of_time(self, tried: int, last: ReceiverError | None) -> ReceiverError:
         if last is None:
             return ReceiverError(f"not done within {self._timeout_s:g} s")
         return ReceiverError(f"{last} ({tried} {'try' if tried == 1 else 'tries'} within {self._timeout_s:g} s)")
-
-
-def _seconds(retry_after: str, now: float) -> float:
-    """Both ways to write it, a number or a date; what is neither asks for nothing."""
-    if _SECONDS.fullmatch(retry_after):
-        return float(retry_after)
-    try:
-        return parsedate_to_datetime(retry_after).timestamp() - now
-    except (ValueError, OverflowError):
-        return 0.0
 
 
 def _password(file: Path) -> bytes:

@@ -6,7 +6,7 @@ from functools import partial
 import aiohttp
 
 from worker.settings import ConfigError, ReceiverSettings
-from worker.sinks.reading import samples
+from worker.sinks.reading import Reader, Sample
 from worker.sinks.receiver import Patience, ReceiverError, RefusedError, check, session
 
 _HEADERS = {
@@ -44,7 +44,7 @@ async def send(
     taken = refused = 0
     reason: RefusedError | None = None
     async with session(settings) as opened:
-        for body, series in write_requests(samples(_lines(chunks)), at=at, labels=labels):
+        for body, series in write_requests(_samples(chunks), at=at, labels=labels):
             try:
                 await patience.retried(partial(_post, opened, settings.url, body))
             except RefusedError as error:
@@ -69,15 +69,8 @@ def _with_progress(error: ReceiverError, taken: int) -> ReceiverError:
     return ReceiverError(f"{error} ({taken} series were taken before)") if taken else error
 
 
-def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Not by splitlines(): a label may hold what that takes for the end of a line."""
-    rest = b""
+def _samples(chunks: Iterable[bytes]) -> Iterator[Sample]:
+    reader = Reader()
     for chunk in chunks:
-        whole, newline, tail = chunk.rpartition(b"\n")
-        if newline:
-            yield from (rest + whole).decode().split("\n")
-            rest = tail
-        else:
-            rest += chunk
-    if rest:
-        yield rest.decode()
+        yield from reader.feed(chunk)
+    yield from reader.end()
