@@ -15,16 +15,22 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 #: No test waits longer than this for a server.
 PATIENCE_S = 20.0
 
 
+def missing(*names: str) -> list[str]:
+    """Those that are not here; where CI=true that is a failure."""
+    found = [name for name in names if shutil.which(name) is None]
+    assert not found or os.environ.get("CI") != "true", f"missing: {found}; see `make servers`"
+    return found
+
+
 def needs(*names: str) -> pytest.MarkDecorator:
-    """Skips where one is missing; where CI=true that is a failure."""
-    missing = [name for name in names if shutil.which(name) is None]
-    assert not missing or os.environ.get("CI") != "true", f"missing: {missing}; see `make servers`"
-    return pytest.mark.skipif(bool(missing), reason=f"no {', '.join(missing)} here")
+    """Skips where one is missing, and says which."""
+    lacking = missing(*names)
+    return pytest.mark.skipif(bool(lacking), reason=f"no {', '.join(lacking)} here")
 
 
 def run(*command: str, folder: Path = ROOT) -> tuple[int, str]:

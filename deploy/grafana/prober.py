@@ -4,6 +4,7 @@ from deploy.grafana.boards import PROBER, Annotation, Board, choice
 from deploy.grafana.panels import AMBER, BLUE, GREEN, RED, Query, graph, one, states
 
 _W = '{job=~"$job",instance=~"$instance"}'
+_RELOADED = {"0": ("rejected", RED), "1": ("accepted", GREEN)}
 _DAY_S = 86_400
 _WHO = "{{job}} {{shard}}"
 
@@ -53,7 +54,7 @@ NOW = (
         "Reload",
         "Whether the newest configuration was taken over; a rejected one leaves the old one in force.",
         f"min(plugin_probe_config_last_reload_successful{_W})",
-        words={"0": ("rejected", RED), "1": ("accepted", GREEN)},
+        words=_RELOADED,
         w=3,
         empty="batches only",
     ),
@@ -174,7 +175,7 @@ RUNS = (
         "Configuration",
         "Whether the newest one was taken over.",
         Query(f"min by (job) (plugin_probe_config_last_reload_successful{_W})", "{{job}}"),
-        words={"0": ("rejected", RED), "1": ("accepted", GREEN)},
+        words=_RELOADED,
         h=5,
         empty="batches only",
     ),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.deploy.programs import ROOT, free_port, serving
+from tests.programs import ROOT, free_port, serving
 
 CONFIG = ROOT / "deploy" / "alertmanager" / "alertmanager.yml"
 

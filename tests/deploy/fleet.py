@@ -9,10 +9,9 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from worker.core.outcome import Outcome
+from worker.core.outcome import OUTCOMES, Outcome
 from worker.core.result import SkipReason
 
-OUTCOMES: dict[str, Outcome] = {outcome.value: outcome for outcome in Outcome}
 GONE = "gone"
 #: No call was sent.
 SILENT = frozenset({Outcome.SKIPPED, Outcome.INTERNAL_ERROR})

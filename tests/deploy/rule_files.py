@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from tests.deploy.programs import ROOT
+from tests.programs import ROOT
 
 PATHS = sorted((ROOT / "deploy" / "prometheus" / "rules").glob("*.yaml"))
 

@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from tests.deploy.fleet import Worker, input_series
-from tests.deploy.programs import run
 from tests.deploy.rule_files import PATHS
+from tests.programs import run
 
 #: What each alert's `severity` is, where a case does not say it.
 SEVERITY = {

@@ -13,8 +13,8 @@ import trustme
 import yaml
 
 from tests.deploy import rule_files
-from tests.deploy.programs import free_port
 from tests.e2e.commands import PATIENCE_S, eventually, run, started, target, write_config
+from tests.programs import free_port
 from worker.sandbox.catalogue import SAMPLES
 
 #: The plugin that the Plugin dashboard shows: healthy, then with a key more, then with vectors of another size.

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from tests.deploy import rule_files
 from tests.deploy.pages import blocks, commands, read
-from tests.deploy.programs import ROOT, free_port, get, needs, serving, wait
+from tests.programs import ROOT, free_port, get, needs, serving, wait
 from worker.config.load import load
 from worker.config.model import TargetKeys
 from worker.sinks.metrics import Metrics

@@ -3,8 +3,8 @@
 import re
 
 from tests.deploy.fleet import Plugin, Worker, input_series
-from tests.deploy.programs import ROOT
 from tests.deploy.rule_files import recorded, rules
+from tests.programs import ROOT
 
 #: Families and labels by docs/metrics.md, which is compared with the worker's exposition by a test of its own.
 PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.deploy.fleet import Plugin, Worker
-from tests.deploy.programs import needs
 from tests.deploy.rule_tests import STEPS, Case, check_cases, visible
+from tests.programs import needs
 
 DOWN = "PluginDown {} fault=plugin"
 PLATFORM, REFUSED, THROTTLED = "PlatformDown", "ProberRefused", "ProbesThrottled"

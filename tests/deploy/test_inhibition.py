@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.deploy.alertmanager import CONFIG, Alertmanager, Labels, running
-from tests.deploy.programs import needs, wait
 from tests.deploy.rule_files import alerts
+from tests.programs import needs, wait
 
 pytestmark = needs("prometheus-alertmanager")
 

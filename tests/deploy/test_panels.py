@@ -10,8 +10,8 @@ import pytest
 
 from tests.deploy import boards
 from tests.deploy.boards import Asked, interpolate, queries
-from tests.deploy.programs import needs
 from tests.deploy.stack import SHOWN, Prometheus, everything
+from tests.programs import needs
 
 pytestmark = [pytest.mark.e2e, needs("prometheus", "prometheus-pushgateway")]
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.deploy.fleet import Plugin, Worker, input_series
-from tests.deploy.programs import needs
 from tests.deploy.rule_tests import STEPS, check, expectation, visible
+from tests.programs import needs
 
 #: So long after it is over these alerts still fire, so that a missed scrape does not resolve them.
 KEPT_S = {"ProbesThrottled": 300.0, "NamespaceDown": 180.0}

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.deploy.fleet import Own, Plugin, Worker
-from tests.deploy.programs import needs
 from tests.deploy.rule_tests import Case, check_cases
+from tests.programs import needs
 
 MINUTE_S, HOUR_S, DAY_S = 60.0, 3600.0, 86400.0
 #: Its period, and how often it is scraped in these tests.

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from tests.deploy.alertmanager import CONFIG
-from tests.deploy.programs import needs, run
 from tests.deploy.rule_files import alerts
+from tests.programs import needs, run
 
 #: Alert, severity, fault and team (- is none), and who is told.
 ROUTES = [

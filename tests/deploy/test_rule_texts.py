@@ -11,9 +11,9 @@ import yaml
 
 from tests.deploy import test_fleet_rules, test_plugin_rules, test_prober_rules, test_slo_rules
 from tests.deploy.fleet import Own, Plugin, Worker, input_series
-from tests.deploy.programs import needs, run
 from tests.deploy.rule_files import PATHS, alerts
 from tests.deploy.rule_tests import SEVERITY, STEPS, check
+from tests.programs import needs, run
 
 RUNBOOK = "https://github.com/mixpeek/plugin-probe/blob/main/docs/runbooks/{}.md"
 STEP_S = 30.0

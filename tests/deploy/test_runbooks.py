@@ -9,7 +9,7 @@ import yaml
 
 from tests.deploy import rule_files
 from tests.deploy.pages import blocks, commands, parse, read
-from tests.deploy.programs import ROOT, needs, run
+from tests.programs import ROOT, needs, run
 from worker.core.exchange import PHASE_NAMES
 from worker.core.limit import Limit
 from worker.core.outcome import Fault, Outcome, Verdict

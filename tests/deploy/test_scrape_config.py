@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.programs import ROOT, needs, run
 from tests.deploy.rule_files import PATHS
+from tests.programs import ROOT, needs, run
 
 FOLDER = ROOT / "deploy" / "prometheus"
 CONFIG = FOLDER / "prometheus.yml"

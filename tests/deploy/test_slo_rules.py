@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.deploy.fleet import Plugin, Worker, input_series
-from tests.deploy.programs import needs
 from tests.deploy.rule_files import PATHS
 from tests.deploy.rule_tests import check, expectation, visible
+from tests.programs import needs
 
 RULES = [path for path in PATHS if path.stem in ("recording", "slo")]
 STEP_S = 30.0  # what the rules count with

@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,8 +15,9 @@ import yaml
 from aiohttp import web
 
 from tests.deploy import alertmanager, rule_files
-from tests.deploy.programs import free_port
+from tests.deploy.stack import Prometheus, answers
 from tests.e2e.commands import PATIENCE_S, eventually, started
+from tests.programs import free_port
 from worker.sandbox.faults import Patient, make_faults
 from worker.sandbox.sandbox import Sandbox
 
@@ -54,7 +56,7 @@ class Stack:
     """Where everything is. Jobs are scraped from the first moment on, be they there or not."""
 
     session: aiohttp.ClientSession
-    prometheus: str
+    prometheus: Prometheus
     alertmanager: str
     gateway: str
     daemon_port: int
@@ -63,7 +65,7 @@ class Stack:
 
     async def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
         """Labels and value of each series now."""
-        found = await self.ask("query", query=expression)
+        found = await self.prometheus.get("query", query=expression)
         return [(one["metric"], float(one["value"][1])) for one in found["result"]]
 
     async def value(self, expression: str) -> float | None:
@@ -71,12 +73,6 @@ class Stack:
         found = await self.query(expression)
         assert len(found) < 2, found
         return found[0][1] if found else None
-
-    async def ask(self, path: str, **parameters: str) -> Any:
-        async with self.session.get(f"{self.prometheus}/api/v1/{path}", params=parameters) as reply:
-            answer = await reply.json()
-        assert answer["status"] == "success", answer
-        return answer["data"]
 
     async def firing(self, alert: str, **labels: str) -> list[dict[str, str]]:
         """The labels of such alerts, as Alertmanager has them."""
@@ -123,6 +119,7 @@ async def stack(folder: Path, files: Sequence[str]) -> AsyncIterator[Stack]:
     at = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
     async with AsyncExitStack() as running:
         session = await running.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(PATIENCE_S)))
+        asked = await running.enter_async_context(aiohttp.ClientSession(at["prometheus"]))
         side = await running.enter_async_context(_side(session, pages, texts, f"{at['daemon']}/metrics"))
         _write_rules(folder)
         (folder / "alertmanager.yml").write_text(_routes(side))
@@ -131,10 +128,10 @@ async def stack(folder: Path, files: Sequence[str]) -> AsyncIterator[Stack]:
             await running.enter_async_context(
                 started(*command[1:], cwd=folder, command=command[:1], stdout=asyncio.subprocess.DEVNULL)
             )
-            await eventually(lambda name=name: _ready(session, at[name]))  # type: ignore[misc]
+            await eventually(partial(answers, session, f"{at[name]}/-/ready"))
         yield Stack(
             session=session,
-            prometheus=at["prometheus"],
+            prometheus=Prometheus(asked),
             alertmanager=at["alertmanager"],
             gateway=at["gateway"],
             daemon_port=ports["daemon"],
@@ -243,14 +240,6 @@ async def _side(
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
-
-
-async def _ready(session: aiohttp.ClientSession, url: str) -> bool:
-    try:
-        async with session.get(f"{url}/-/ready") as reply:
-            return reply.status == 200
-    except aiohttp.ClientConnectionError:
-        return False
 
 
 def settled(condition: Callable[[], bool]) -> Callable[[], Any]:

@@ -1,8 +1,6 @@
 """`check`: one probe explained, and a curl line that works."""
 
-import os
 import re
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import pytest
 
 from tests.e2e.commands import KEY, Case, Finished, Together, environment, run, target, together, write_config
 from tests.fakes import make_target
+from tests.programs import needs
 from tests.servers import Call, answer, refuse, serving
 from worker.check import curl
 from worker.settings import ApiSettings, TlsSettings
@@ -119,9 +118,7 @@ def test_bad_usage_sends_nothing(seen: Together, name: str) -> None:
 
 
 @pytest.mark.parametrize("kept", ["in the environment", "in a file"])
-@pytest.mark.skipif(
-    shutil.which("curl") is None and os.environ.get("CI") != "true", reason="curl is not installed here"
-)
+@needs("curl")
 async def test_the_curl_line_makes_the_same_call(tmp_path: Path, kept: str) -> None:
     key_file = tmp_path / "the key"
     key_file.write_text(f"{KEY}\n")

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tests.deploy.pages import blocks, read
-from tests.deploy.programs import ROOT, needs
 from tests.e2e.commands import environment, eventually, run, started, target, write_config, write_targets
 from tests.e2e.paging import Stack, make_sick, settled, stack
+from tests.programs import ROOT, needs
 from tests.servers import Mixpeek, answer, refuse, serving
 from worker.sandbox.app import serve
 from worker.sandbox.catalogue import sample_sandbox
@@ -71,10 +71,10 @@ async def daemon(at: Stack, folder: Path) -> Daemon:
             await eventually(
                 settled(lambda: ("PluginBadValues", "resolved") in at.pages.of("team-search-page", PLUGIN))
             )
-            scrapes = {one["labels"]["job"]: one for one in (await at.ask("targets"))["activeTargets"]}
+            scrapes = {one["labels"]["job"]: one for one in (await at.prometheus.get("targets"))["activeTargets"]}
             window = {"start": str(time.time() - 60), "end": str(time.time())}
             buckets = f'plugin_probe_duration_seconds_bucket{{plugin="{PLUGIN}"}}'
-            found = await at.ask("query_exemplars", query=buckets, **window)
+            found = await at.prometheus.get("query_exemplars", query=buckets, **window)
             return Daemon(
                 alert=alert,
                 fired_after_s=fired_after_s,

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.deploy.programs import free_port, get, needs, serving
+from tests.programs import free_port, get, needs, serving
 from tests.sinks.given import exchange, probed, target, timed_out
 from worker.core.exchange import Phases
 from worker.settings import ReceiverSettings

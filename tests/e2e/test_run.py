@@ -3,8 +3,6 @@
 import asyncio
 import gzip
 import json
-import os
-import shutil
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -28,6 +26,7 @@ from tests.e2e.commands import (
     write_config,
     write_targets,
 )
+from tests.programs import missing, needs
 from tests.servers import Mixpeek, Reply, answer, in_turn, refuse, serving
 
 pytestmark = pytest.mark.e2e
@@ -131,7 +130,7 @@ async def metrics_in_both_formats(surface: Surface) -> None:
     assert openmetrics.endswith("# EOF\n")
     assert "# EOF" not in text
     await content_coding(surface)
-    if promtool.is_here():
+    if not missing("promtool"):
         assert promtool.check_metrics(text.encode()) == (0, b"")
 
 
@@ -179,15 +178,12 @@ async def what_is_not_there(surface: Surface) -> None:
     assert (await surface.get("/metrics", method="POST"))[0] == 405
 
 
-@pytest.mark.skipif(
-    shutil.which("promtool") is None and os.environ.get("CI") != "true", reason="promtool is not installed here"
-)
+@needs("promtool")
 async def test_promtool_accepts_the_textfile_of_a_batch(tmp_path: Path) -> None:
     scripts = {"sick": refuse(500), "cold": refuse(503, Retry_After="5")}
     async with serving(scripts) as server:
         configure(tmp_path, server, "up", *scripts)
         await run("once", "-c", "worker.yaml", cwd=tmp_path)
-    assert promtool.is_here()
     assert promtool.check_metrics((tmp_path / "probe.prom").read_bytes()) == (0, b"")
 
 
@@ -376,7 +372,7 @@ async def test_probe_answers_under_the_names_of_blackbox_exporter(tmp_path: Path
             assert "probe_http_status_code 200\n" in text
             for phase in ("resolve", "connect", "tls", "processing", "transfer"):
                 assert f'probe_http_duration_seconds{{phase="{phase}"}}' in text
-            if promtool.is_here():
+            if not missing("promtool"):
                 assert promtool.check_metrics(text.encode())[0] == 0
 
             await surface.text("/probe?target=ns_a/up")
