@@ -42,9 +42,10 @@ dashboards: $(VENV)/dev  ## renew the JSON of the dashboards
 	$(BIN)/python -m deploy.grafana
 
 lock: $(VENV)/dev  ## renew the hashed locks, which name no registry
-	$(BIN)/uv pip compile $(LOCKED) pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile $(LOCKED) pyproject.toml --extra sandbox --group build -c requirements.lock -o requirements-demo.lock
-	$(BIN)/uv pip compile $(LOCKED) pyproject.toml --extra sandbox --extra remote-write --group dev -c requirements-demo.lock -o requirements-dev.lock
+	$(BIN)/uv pip compile $(LOCKED) pyproject.toml --extra remote-write -o requirements.lock
+	$(BIN)/uv pip compile $(LOCKED) pyproject.toml --extra remote-write --extra sandbox -c requirements.lock -o requirements-demo.lock
+	$(BIN)/uv pip compile $(LOCKED) --group build -c requirements-demo.lock -o requirements-build.lock
+	$(BIN)/uv pip compile $(LOCKED) pyproject.toml --all-extras --group dev -c requirements-demo.lock -c requirements-build.lock -o requirements-dev.lock
 LOCKED := -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 # Real servers for the tests, where that can be done; a test that misses one says so (and fails where CI=true).
@@ -61,10 +62,10 @@ bench-servers:
 	-o DPkg::Lock::Timeout=300 prometheus-blackbox-exporter >/dev/null; } || echo "no blackbox_exporter here: not compared"; }
 
 # Each stamp stands for an environment that holds what its lock says. The larger one serves for the smaller.
-$(VENV)/demo: requirements-demo.lock pyproject.toml
+$(VENV)/demo: requirements-demo.lock requirements-build.lock pyproject.toml
 	@[ -n "$(PYTHON)" ] || { echo "no python3.11 or newer found: install one, or name it: make PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) --require-hashes -r requirements-demo.lock
+	$(INSTALL) --require-hashes -r requirements-demo.lock -r requirements-build.lock
 	$(INSTALL) --no-build-isolation -e .
 	@touch $@
 
