@@ -15,7 +15,7 @@ from worker.cli import cli, main
 from worker.core.outcome import Outcome
 from worker.core.shard import Shard
 from worker.core.target import TargetKey
-from worker.options import Duration, FailOnType, ReportType, shard_of
+from worker.options import Duration, FailOnType, ReportType
 
 
 def convert(kind: click.ParamType[Any], text: str) -> Any:
@@ -88,29 +88,56 @@ def test_bad_usage_exits_with_2_and_prints_no_result(arguments: list[str]) -> No
     assert "Error: " in done.stderr
 
 
+POD = {"PLUGIN_PROBE_SHARDS": "3", "JOB_COMPLETION_INDEX": "3"}
+
+
+@pytest.mark.parametrize("command", ["once", "run"])
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "environ", "says"),
     [
-        (["--shard-index", "0"], "--shard-index needs --shard-count beside it"),
-        (["--shard-count", "2"], "--shard-count needs --shard-index beside it"),
-        (["--shard-index", "0", "--shard-count", "0"], "--shard-count is 1 at least, not 0"),
-        (["--shard-index", "2", "--shard-count", "2"], "counts from 0: of 2 it is 0 to 1, not 2"),
-        (["--shard-index", "-1", "--shard-count", "2"], "counts from 0: of 2 it is 0 to 1, not -1"),
+        (["--shard-index", "0"], {}, "--shard-index is 0, but nothing says of how many shards: use --shard-count, or"),
+        (["--shard-index", "0", "--shard-count", "0"], {}, "--shard-count is 0, but there is 1 shard at least"),
+        (["--shard-index", "3", "--shard-count", "3"], {}, "--shard-index is 3, but of 3 shards (--shard-count) the"),
+        (["--shard-index", "-1", "--shard-count", "2"], {}, "--shard-index is -1, but of 2 shards (--shard-count) the"),
+        ([], POD, "JOB_COMPLETION_INDEX is 3, but of 3 shards (PLUGIN_PROBE_SHARDS) the last is 2: "),
+        ([], {"JOB_COMPLETION_INDEX": "0"}, "JOB_COMPLETION_INDEX is 0, but nothing says of how many shards"),
+        (["--shard-index", "1"], POD, "--shard-index is 1, but JOB_COMPLETION_INDEX is 3: "),
+        ([], {"PLUGIN_PROBE_SHARDS": ""}, "PLUGIN_PROBE_SHARDS is empty: "),
     ],
 )
-def test_a_shard_is_named_by_both_options(options: list[str], says: str) -> None:
-    done = CliRunner().invoke(cli, ["once", "-c", "no/such.yaml", *options])
-    assert done.exit_code == 2
+def test_a_shard_that_is_none_is_refused_before_anything_is_read(
+    command: str, options: list[str], environ: dict[str, str], says: str
+) -> None:
+    done = CliRunner(env=environ).invoke(cli, [command, "-c", "no/such.yaml", *options])
+    assert (done.exit_code, done.stdout) == (2, "")
     assert says in done.stderr
-    assert "no/such.yaml" not in done.stderr, "told before anything is read"
+    assert "no/such.yaml" not in done.stderr
 
 
 @pytest.mark.parametrize(
-    ("index", "count", "shard"),
-    [(None, None, None), (0, 1, Shard(index=0, count=1)), (6, 7, Shard(index=6, count=7))],
+    "arguments",
+    [
+        ["once", "--only", "ns_a"],
+        ["check", "ns_a", "p"],
+        ["validate"],
+        ["shapes", "show"],
+        ["shapes", "diff"],
+        ["shapes", "pin"],
+        ["shapes", "prune"],
+    ],
+    ids=" ".join,
 )
-def test_both_options_make_a_shard(index: int | None, count: int | None, shard: Shard | None) -> None:
-    assert shard_of(index, count) == shard
+def test_what_somebody_asks_for_in_a_shards_pod_is_not_shared_out(arguments: list[str]) -> None:
+    done = CliRunner(env=POD).invoke(cli, [*arguments, "-c", "no/such.yaml"])
+    assert done.exit_code == 2
+    assert done.stderr.startswith("no/such.yaml:1:1: no such file")
+
+
+@pytest.mark.parametrize("options", [["--shard-index", "0"], ["--shard-count", "1"]], ids=" ".join)
+def test_only_is_not_shared_out(options: list[str]) -> None:
+    done = CliRunner().invoke(cli, ["once", "-c", "no/such.yaml", "--only", "ns_a", *options])
+    assert done.exit_code == 2
+    assert "--only chooses among all targets" in done.stderr
 
 
 def configured(folder: Path, concurrency: int) -> list[str]:
@@ -125,7 +152,7 @@ def test_limits_that_can_not_be_shared_are_refused(tmp_path: Path) -> None:
     options = [*configured(tmp_path, concurrency=2), "--shard-index", "0", "--shard-count", "3"]
     done = CliRunner(env={"MIXPEEK_API_KEY": "key-for-tests"}).invoke(cli, options)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr.startswith("limits.concurrency: 2 can't be shared by 3 shards")
+    assert "worker.json:1:71: limits.concurrency: 2 can't be shared by 3 shards" in done.stderr
 
 
 def test_a_shard_without_a_target_finds_nothing(tmp_path: Path) -> None:
@@ -150,7 +177,7 @@ def test_schema_needs_no_configuration() -> None:
     assert "$defs" in json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("command", ["once", "run", "check", "validate", "schema", "sandbox", "demo"])
+@pytest.mark.parametrize("command", ["once", "run", "check", "validate", "schema", "report", "sandbox", "demo"])
 def test_every_command_takes_the_common_options(command: str) -> None:
     page = CliRunner().invoke(cli, [command, "--help"]).stdout
     for option in ("--config", "--log-level", "--log-format", "--help"):

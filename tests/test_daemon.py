@@ -10,6 +10,7 @@ import pytest
 from tests.fakes import EPOCH_S, FixedClock, exchange, make_result, make_target
 from worker.app import Launch, Worker
 from worker.connection import Connection
+from worker.core.shard import Shard
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded, Track, advance
 from worker.daemon import FRESH_S, READY_S, Daemon, Serving
@@ -18,6 +19,7 @@ from worker.settings import (
     ConfigError,
     LimitSettings,
     OutputSettings,
+    Rate,
     Settings,
     TextfileSettings,
     TlsSettings,
@@ -44,9 +46,9 @@ class FakeConnection(Connection):
 class Case:
     """A daemon whose parts a test can reach."""
 
-    def __init__(self, *targets: Target) -> None:
+    def __init__(self, *targets: Target, shard: Shard | None = None) -> None:
         api = ApiSettings(base_url="http://127.0.0.1:1", api_key_env="KEY")
-        self.settings = Settings(api=api, template=TARGET, targets=targets or (TARGET,))
+        self.settings = Settings(api=api, template=TARGET, targets=targets if shard else targets or (TARGET,))
         self.clock, self.board, self.metrics = FixedClock(), Board(), Metrics(version="0")
         self.connection = FakeConnection()
         self.worker = Worker(
@@ -58,6 +60,7 @@ class Case:
             clock=self.clock,
             extra={"board": self.board},
             begun=lambda: None,
+            shard=shard,
         )
         for target in self.settings.targets:
             self.metrics.add(target)
@@ -89,6 +92,28 @@ async def test_it_is_ready_with_the_first_answer_or_after_a_minute() -> None:
     case.clock.at = 0
     case.answered(EPOCH_S)
     assert case.daemon.ready()
+
+
+async def test_a_shard_without_a_target_is_ready_at_once_and_with_one_waits_for_it() -> None:
+    case = Case(shard=Shard(index=1, count=3))
+    assert case.daemon.ready()
+    case.loaded = replace(case.settings, targets=(TARGET,))
+    assert await case.daemon.reload() == []
+    assert not case.daemon.ready()
+    case.answered(EPOCH_S)
+    assert case.daemon.ready()
+    case.loaded = case.settings
+    assert await case.daemon.reload() == []
+    assert case.daemon.ready()
+
+
+async def test_a_reload_says_what_a_shard_may_use(capsys: pytest.CaptureFixture[str]) -> None:
+    for shard in (Shard(index=1, count=3), None):
+        case = Case(TARGET, shard=shard)
+        case.loaded = replace(case.settings, limits=LimitSettings(rate=Rate(count=2, period_s=60.0), concurrency=4))
+        assert await case.daemon.reload() == []
+        told = "".join(capsys.readouterr())
+        assert ("2/m" in told, "concurrency" in told, "'index': 1" in told) == (bool(shard),) * 3
 
 
 async def test_a_fresh_result_answers_a_probe_and_an_old_one_does_not() -> None:

@@ -8,8 +8,8 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, TypeVar
 
 from worker.clock import Clock, SystemClock
 from worker.collector import tuned
@@ -109,6 +109,14 @@ class Worker:
         )
         self.engine = Engine(self._world, terms(settings))
         metrics.own.inflight.set_function(lambda: self.engine.inflight)
+
+    @property
+    def share(self) -> dict[str, Any]:
+        """For the log: which shard this is, and what it may use; nothing where targets and limits are not shared."""
+        limits = self.settings.limits
+        if self.shard is None:
+            return {}
+        return {"shard": asdict(self.shard), "rate": str(limits.rate), "concurrency": limits.concurrency}
 
     def begin_anew(self) -> None:
         """Another engine for another batch; what the limits have counted stays counted."""
@@ -245,6 +253,7 @@ def stop_signals(worker: Worker) -> Iterator[None]:
         stopping = True
         worker.log.event("worker.stopping", signal=number.name, inflight=worker.engine.inflight)
         worker.engine.stop()
+        worker.outputs.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)

@@ -1,9 +1,8 @@
 """One batch, from the first call to the exit code: `once`, and the main job of `demo`."""
 
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -15,8 +14,8 @@ from worker.core.summary import Summary
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded
 from worker.settings import Settings
-from worker.sinks import textfile
-from worker.sinks.reports import RunInfo, json_chunks
+from worker.sinks.report_kinds import write_reports
+from worker.sinks.reports import RunInfo
 from worker.sinks.rows import Row, row
 from worker.sinks.table import Progress, progress
 from worker.sinks.text import Redact, unchanged
@@ -97,15 +96,12 @@ async def run_batch(settings: Settings, launch: Launch, order: Order) -> Done:
 
 async def _run(worker: Worker, order: Order, targets: Sequence[Target], results: Results) -> Done:
     started_at, began = worker.clock.wall(), worker.clock.now()
-    shard, limits = worker.shard, worker.settings.limits
     worker.log.event(
         "run.started",
         targets=len(targets),
         deadline_s=order.deadline_s,
         warnings=order.warnings or None,
-        shard=shard and asdict(shard),
-        rate=str(limits.rate) if shard else None,
-        concurrency=limits.concurrency if shard else None,
+        **worker.share,
     )
     with stop_signals(worker):  # to the end: a signal that comes late must not cost what was found
         if order.write_outputs:
@@ -115,7 +111,11 @@ async def _run(worker: Worker, order: Order, targets: Sequence[Target], results:
         finished_at = started_at + worker.clock.now() - began
         complete = results.skipped == 0
         run = RunInfo(
-            run_id=worker.launch.run_id, started_at=started_at, finished_at=finished_at, complete=complete, shard=shard
+            run_id=worker.launch.run_id,
+            started_at=started_at,
+            finished_at=finished_at,
+            complete=complete,
+            shard=worker.shard,
         )
         rows = results.in_order(targets)
         worker.outputs.failed = not _write_reports(worker, order, run, rows, results.summary)
@@ -154,32 +154,8 @@ def _notes(worker: Worker, order: Order, run: RunInfo, summary: Summary) -> Call
 
 def _write_reports(worker: Worker, order: Order, run: RunInfo, rows: Sequence[Row], summary: Summary) -> bool:
     """False when one could not be written: it was asked for, so that the worker has failed."""
-    written = True
-    for kind, path in order.reports:
-        try:
-            textfile.write(path, _report(kind, run, rows, summary))
-        except OSError as error:
-            worker.metrics.own.sink_failures.labels("report").inc()
-            worker.log.event("sink.failed", level="error", sink=f"{kind} report", error=str(error))
-            written = False
-    return written
-
-
-def _report(kind: str, run: RunInfo, rows: Sequence[Row], summary: Summary) -> Iterator[bytes]:
-    """Imported when asked for: most batches have no report, and every import is on each one's bill."""
-    if kind == "junit":
-        from worker.sinks.junit import junit
-
-        return junit(run, rows)
-    if kind == "markdown":
-        from worker.sinks.markdown import markdown
-
-        return markdown(run, rows, summary)
-    return json_chunks(run, rows, summary)
-
-
-def print_json(done: Done) -> None:
-    """The report on stdout."""
-    sys.stdout.flush()
-    sys.stdout.buffer.writelines(json_chunks(done.run, done.rows, done.summary))
-    sys.stdout.buffer.flush()
+    failures = write_reports(order.reports, run, rows, summary)
+    for kind, _, error in failures:
+        worker.metrics.own.sink_failures.labels("report").inc()
+        worker.log.event("sink.failed", level="error", sink=f"{kind} report", error=str(error))
+    return not failures

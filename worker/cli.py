@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from worker.command import fail, launch, read_or_leave, run_to_end, shared
+from worker.command import fail, launch, read_or_leave, run_to_end
 from worker.core.exits import Exit, FailOn
 from worker.ending import drop_stdout, leave, printed
-from worker.options import Duration, FailOnType, Id, JsonObject, ReportType, common, shard_of
+from worker.options import Duration, FailOnType, Id, JsonObject, ReportType, common
+from worker.report_command import report
 from worker.shapes_command import shapes
+from worker.shard_options import COUNT_OPTION, INDEX_OPTION, shard_of, sharded
 from worker.version import VERSION
 
 if TYPE_CHECKING:
@@ -51,8 +53,7 @@ def cli() -> None:
 @click.option("--period", type=Duration(), help="How often this batch is run.  [default: schedule.interval]")
 @click.option("--only", multiple=True, metavar="NS[/PLUGIN]", help="Only these targets (glob); repeatable.")
 @click.option("--no-outputs", is_flag=True, help="Write and push nothing; --only implies it.")
-@click.option("--shard-index", type=int, metavar="I", help="Probe this worker's part of the targets alone, from 0.")
-@click.option("--shard-count", type=int, metavar="N", help="How many workers share targets and limits.")
+@sharded
 def once(
     config: Path,
     log_level: str | None,
@@ -74,10 +75,14 @@ def once(
                  2 bad usage or configuration           3 the worker failed
                  4 incomplete: not every target probed, or nothing conclusive
     """
+    if only and (shard_index is not None or shard_count is not None):
+        raise click.UsageError(
+            f"--only chooses among all targets, whoever probes them: leave {INDEX_OPTION} and {COUNT_OPTION} out"
+        )
+    shard = None if only else shard_of(shard_index, shard_count, environ=os.environ, host=os.uname().nodename)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.INCOMPLETE))  # until the batch stops gracefully
-    shard = shard_of(shard_index, shard_count)
-    settings = shared(read_or_leave(config), shard)
-    from worker.batch import Order, chosen, print_json, run_batch
+    settings = read_or_leave(config, shard=shard)
+    from worker.batch import Order, chosen, run_batch
     from worker.config.plan import plan_warnings
     from worker.config.shapes_file import pin_warnings
 
@@ -90,7 +95,7 @@ def once(
         targets=targets,
         period_s=period_s,
         deadline_s=deadline_s,
-        warnings=[*plan_warnings(planned, interval_s=period_s, deadline_s=deadline_s), *pin_warnings(settings)],
+        warnings=[*plan_warnings(planned, interval_s=period_s, deadline_s=deadline_s), *pin_warnings(settings, shard)],
         fail_on=fail_on,
         reports=reports,
         write_outputs=not (no_outputs or only),
@@ -99,7 +104,7 @@ def once(
     # on a terminal the table tells what failed: the same again as log lines would only hide it
     quiet = "error" if fmt == "table" and sys.stderr.isatty() else None
     done = run_to_end(run_batch(settings, launch(log_level or quiet, log_format), order))
-    shown = {"json": print_json, "table": _print_table}
+    shown = {"json": _print_json, "table": _print_table}
     taken = fmt == "none" or printed(lambda: shown[fmt](done))
     leave(done.code if taken else Exit.WORKER_FAILED)
 
@@ -108,18 +113,29 @@ def once(
 @common
 @click.option("--enable-reload", is_flag=True, help="Serve POST /-/reload.")
 @click.option("--enable-probe", is_flag=True, help="Serve /probe?target=NAMESPACE/PLUGIN.")
-def run(config: Path, log_level: str | None, log_format: str | None, enable_reload: bool, enable_probe: bool) -> None:
+@sharded
+def run(
+    config: Path,
+    log_level: str | None,
+    log_format: str | None,
+    enable_reload: bool,
+    enable_probe: bool,
+    shard_index: int | None,
+    shard_count: int | None,
+) -> None:
     """Probe for ever: scheduler, /metrics, status page, reload on SIGHUP and on file change."""
+    shard = shard_of(shard_index, shard_count, environ=os.environ, host=os.uname().nodename)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # one that comes before we listen for it asks for what we do anyway
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.OK))  # until the worker stops gracefully
-    settings = read_or_leave(config)
+    settings = read_or_leave(config, shard=shard)
     from worker.config.aside import load_aside
     from worker.daemon import Serving, run_daemon
 
     serving = Serving(
-        load=lambda before: load_aside(config, environ=os.environ, before=before),
+        load=lambda before: load_aside(config, environ=os.environ, before=before, shard=shard),
         enable_reload=enable_reload,
         enable_probe=enable_probe,
+        shard=shard,
     )
     run_to_end(run_daemon(settings, launch(log_level, log_format), serving))
 
@@ -156,9 +172,12 @@ def check(
 @cli.command()
 @common
 @click.option("--resolved", is_flag=True, help="Print what the configuration amounts to, secrets masked.")
-def validate(config: Path, log_level: str | None, log_format: str | None, resolved: bool) -> None:
+@click.option("--elsewhere", is_flag=True, help="It will run elsewhere: key, password and TLS files need not be here.")
+def validate(config: Path, log_level: str | None, log_format: str | None, resolved: bool, elsewhere: bool) -> None:
     """Check the configuration and say every problem at once; warn where the plan can't fit."""
-    settings = read_or_leave(config)
+    if resolved and elsewhere:
+        raise click.UsageError("--resolved masks the key wherever it stands, so it has to be here: without --elsewhere")
+    settings = read_or_leave(config, calling=not elsewhere)
     from worker.config.plan import plan_warnings
     from worker.config.shapes_file import pin_warnings
 
@@ -245,7 +264,14 @@ def _print_table(done: "Done") -> None:
     print_table(done.rows, done.summary, elapsed_s=done.run.duration_s)
 
 
+def _print_json(done: "Done") -> None:
+    from worker.sinks.report_kinds import print_json
+
+    print_json(done.run, done.rows, done.summary)
+
+
 cli.add_command(shapes)
+cli.add_command(report)
 
 
 def main() -> None:

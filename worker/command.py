@@ -4,7 +4,6 @@ import asyncio
 import os
 import sys
 from collections.abc import Coroutine, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast
 
@@ -20,32 +19,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def read(config: Path, *, recording: bool = False) -> Settings:
+def read(config: Path, *, recording: bool = False, calling: bool = True, shard: Shard | None = None) -> Settings:
     """Raises ConfigError."""
     from worker.config.load import load
 
-    return load(config, environ=os.environ, recording=recording)
+    return load(config, environ=os.environ, recording=recording, calling=calling, shard=shard)
 
 
-def read_or_leave(config: Path, *, recording: bool = False) -> Settings:
+def read_or_leave(
+    config: Path, *, recording: bool = False, calling: bool = True, shard: Shard | None = None
+) -> Settings:
     try:
-        return read(config, recording=recording)
+        return read(config, recording=recording, calling=calling, shard=shard)
     except ConfigError as error:
         fail(error.problems)
-
-
-def shared(settings: Settings, shard: Shard | None) -> Settings:
-    """This shard's part of the targets and of the limits."""
-    if shard is None:
-        return settings
-    from worker.sharing import divided
-
-    try:
-        limits = divided(settings.limits, shard)
-    except ConfigError as error:
-        fail(error.problems)
-    ours = tuple(target for target in settings.targets if shard.holds(target.key))
-    return replace(settings, limits=limits, targets=ours)
 
 
 def launch(level: str | None, fmt: str | None) -> "Launch":

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from worker.app import Launch, Worker, assemble, stop_signals
 from worker.collector import collect_for_ever, collect_young
+from worker.core.shard import Shard
 from worker.core.target import Target, TargetKey
 from worker.settings import ConfigError, OutputSettings, Settings
 from worker.slices import Slices
@@ -39,6 +40,7 @@ class Serving:
     enable_reload: bool = False
     enable_probe: bool = False
     announce: Callable[[str], None] | None = None
+    shard: Shard | None = None
 
 
 class Daemon:
@@ -59,7 +61,7 @@ class Daemon:
         self._note_reload(accepted=True)
         try:
             async with listening(self._app(), outputs.listen_host, outputs.listen_port) as url:
-                worker.log.event("run.started", targets=len(worker.settings.targets), url=url)
+                worker.log.event("run.started", targets=len(worker.settings.targets), url=url, **worker.share)
                 if self._serving.announce:
                     self._serving.announce(url)
                 await self._engine_and_side_tasks()
@@ -98,8 +100,10 @@ class Daemon:
         return self._worker.exposition(openmetrics=openmetrics)
 
     def ready(self) -> bool:
-        waited_s = self._worker.clock.now() - self._started_at
-        return waited_s >= READY_S or any(row.started_at is not None for row in self._board.rows.values())
+        """With the first answer; at once where there is nobody to answer, as in a shard without a target."""
+        if not self._worker.settings.targets or self._worker.clock.now() - self._started_at >= READY_S:
+            return True
+        return any(row.started_at is not None for row in self._board.rows.values())
 
     def shown(self) -> Iterator[Shown]:
         for key in list(self._worker.engine.targets):  # a reload may come while somebody reads
@@ -137,6 +141,7 @@ class Daemon:
             self,
             reload=self.reload if serving.enable_reload else None,
             probe=self._probe if serving.enable_probe else None,
+            shard=self._worker.shard,
         )
 
     # What it does beside --------------------------------------------------------------------------------------------
@@ -156,7 +161,9 @@ class Daemon:
             self._watched = settings.watched_files
             self._note_reload(accepted=True)
             restart = self._needs_restart(settings.outputs)
-            self._worker.log.event("config.reloaded", targets=len(settings.targets), needs_restart=restart or None)
+            self._worker.log.event(
+                "config.reloaded", targets=len(settings.targets), needs_restart=restart or None, **self._worker.share
+            )
             return []
 
     def _needs_restart(self, outputs: OutputSettings) -> list[str]:
@@ -223,7 +230,9 @@ class Daemon:
 async def run_daemon(settings: Settings, launch: Launch, serving: Serving) -> None:
     """Until SIGTERM or SIGINT. Raises ConfigError when it can't listen where it is told to."""
     board = Board()
-    async with assemble(settings, launch, targets=settings.targets, extra={"board": board}, exemplars=True) as worker:
+    async with assemble(
+        settings, launch, targets=settings.targets, extra={"board": board}, shard=serving.shard, exemplars=True
+    ) as worker:
         board.redact = worker.connection.redact
         worker.resume(worker.outputs.recall())
         await Daemon(worker, board, serving).run()

@@ -9,7 +9,6 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from worker.core.exits import FailOn
-from worker.core.shard import Shard
 
 CONFIG_VARIABLE = "PLUGIN_PROBE_CONFIG"
 LEVELS = ["debug", "info", "warning", "error"]
@@ -86,20 +85,6 @@ class ReportType(click.ParamType[tuple[str, Path]]):
         if kind not in REPORTS or not equals or not path:
             self.fail(f"{value!r} is no report: use {', '.join(f'{known}=PATH' for known in REPORTS)}", param, ctx)
         return kind, Path(path)
-
-
-def shard_of(index: int | None, count: int | None) -> Shard | None:
-    """The shard that two options name together; None where there are none."""
-    if index is None and count is None:
-        return None
-    if index is None or count is None:
-        there, missing = ("--shard-index", "--shard-count") if count is None else ("--shard-count", "--shard-index")
-        raise click.UsageError(f"{there} needs {missing} beside it")
-    if count < 1:
-        raise click.UsageError(f"--shard-count is 1 at least, not {count}")
-    if not 0 <= index < count:
-        raise click.UsageError(f"--shard-index counts from 0: of {count} it is 0 to {count - 1}, not {index}")
-    return Shard(index=index, count=count)
 
 
 def common(command: Command) -> Command:

@@ -100,7 +100,7 @@ def diff(config: Path, log_level: str | None, log_format: str | None, names: tup
 @_TARGETS
 def show(config: Path, log_level: str | None, log_format: str | None, names: tuple[str, ...]) -> None:
     """Print what is pinned; nothing is called."""
-    settings = read_or_leave(config, recording=True)
+    settings = read_or_leave(config, recording=True, calling=False)
     from worker.shapes import shown
 
     known = sorted({*settings.pins, *(target.key for target in settings.targets)})
@@ -112,7 +112,7 @@ def show(config: Path, log_level: str | None, log_format: str | None, names: tup
 @common
 def prune(config: Path, log_level: str | None, log_format: str | None) -> None:
     """Take out the pins of plugins that are no targets any more."""
-    settings = read_or_leave(config, recording=True)
+    settings = read_or_leave(config, recording=True, calling=False)
     from worker.shapes import drop_pins
 
     listed = {target.key for target in settings.targets}

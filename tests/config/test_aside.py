@@ -13,6 +13,7 @@ from worker.config.aside import load_aside
 from worker.config.child import outcome
 from worker.config.load import load
 from worker.config.transfer import LENGTH, MARK
+from worker.core.shard import Shard
 from worker.settings import ConfigError, Settings
 
 SECRET = "sk_live_0123456789"
@@ -48,6 +49,16 @@ async def test_it_is_what_loading_here_gives(written: Path) -> None:
     assert settings.watched_files == here.watched_files
     again = await aside(written, before={target.key: target for target in settings.targets})
     assert all(map(lambda new, old: new is old, again.targets, settings.targets))
+
+
+async def test_a_shard_gets_its_part_and_no_more_is_sent(written: Path) -> None:
+    shard = Shard(index=1, count=2)
+    here = load(written, environ=ENVIRON, shard=shard)
+    assert 0 < len(here.targets) < 300
+    settings = await aside(written, shard=shard)
+    assert (settings.targets, settings.limits) == (here.targets, here.limits)
+    with pytest.raises(ConfigError, match=r"worker.yaml:1:1: limits.concurrency: 2 can't be shared by 11 shards"):
+        await aside(written, shard=Shard(index=10, count=11))
 
 
 async def test_problems_are_those_of_loading_here(written: Path) -> None:
@@ -142,7 +153,7 @@ def test_a_bug_of_ours_is_told_by_its_place_alone(written: Path) -> None:
     def load(path: Path, **_: Any) -> Settings:
         raise ValueError(f"{path} holds {SECRET}")
 
-    found = outcome(written, load)
+    found = outcome(written, load=load)
     assert isinstance(found, ConfigError)
     (problem,) = found.problems
     assert "ValueError in test_aside.py:" in problem

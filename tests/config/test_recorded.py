@@ -13,6 +13,7 @@ from worker.config.resolved import resolved
 from worker.config.shapes_file import pin_warnings
 from worker.core.notation import parse
 from worker.core.pin import Pin
+from worker.core.shard import Shard
 from worker.core.target import Distinct, Golden, ShapePolicy, Target, TargetKey
 from worker.settings import ConfigError, Settings
 from worker.stamp import stamp
@@ -34,12 +35,18 @@ targets:
 """
 
 
-def loaded(folder: Path, targets: str = TARGETS, worker: str = MINIMAL, lock: str | None = LOCK) -> Settings:
+def loaded(
+    folder: Path,
+    targets: str = TARGETS,
+    worker: str = MINIMAL,
+    lock: str | None = LOCK,
+    shard: Shard | None = None,
+) -> Settings:
     (folder / "worker.yaml").write_text(worker)
     (folder / "targets.yaml").write_text(targets)
     if lock is not None:
         (folder / "shapes.lock.yaml").write_text(lock)
-    return load(folder / "worker.yaml", environ=KEY)
+    return load(folder / "worker.yaml", environ=KEY, shard=shard)
 
 
 def by_plugin(settings: Settings) -> dict[str, Target]:
@@ -78,6 +85,15 @@ def test_pins_without_a_target_and_targets_without_a_pin_are_warned_of(tmp_path:
     ]
     many = "targets:\n  - {namespace: ns_a, plugins: [a, b, c, d, e]}\n"
     assert "not pinned: ns_a/a, ns_a/b, ns_a/c and 2 more;" in pin_warnings(loaded(tmp_path, many))[1]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_of_a_pin_without_a_target_one_shard_warns_and_of_others_targets_none(tmp_path: Path, count: int) -> None:
+    worker = MINIMAL + f"limits: {{concurrency: {count}}}\n"
+    whole = pin_warnings(loaded(tmp_path, worker=worker))
+    shards = [Shard(index=index, count=count) for index in range(count)]
+    told = [line for shard in shards for line in pin_warnings(loaded(tmp_path, worker=worker, shard=shard), shard)]
+    assert sorted(told) == sorted(whole)
 
 
 GOLDEN = """

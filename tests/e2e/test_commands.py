@@ -23,6 +23,17 @@ async def test_validate_says_that_there_is_no_problem(tmp_path: Path) -> None:
     assert (done.code, done.out, done.err) == (0, "worker.yaml: 2 targets, no problem\n", "")
 
 
+async def test_validate_asks_for_no_key_where_the_worker_runs_elsewhere(tmp_path: Path) -> None:
+    write_config(tmp_path, "https://mixpeek.example.com", key_file=tmp_path / "there")
+    here = await run("validate", "-c", "worker.yaml", cwd=tmp_path)
+    assert (here.code, "api_key_file" in here.err) == (2, True)
+    there = await run("validate", "-c", "worker.yaml", "--elsewhere", cwd=tmp_path)
+    assert (there.code, there.out) == (0, "worker.yaml: 1 target, no problem\n")
+    both = await run("validate", "-c", "worker.yaml", "--elsewhere", "--resolved", cwd=tmp_path)
+    assert (both.code, both.out) == (2, "")
+    assert "without --elsewhere" in both.err
+
+
 async def test_validate_warns_of_a_plan_that_cannot_fit(tmp_path: Path) -> None:
     targets = [target(f"p{number}") for number in range(100)]
     write_config(tmp_path, "https://mixpeek.example.com", targets, limits={"rate": "1/m"})

@@ -8,6 +8,7 @@ from tests.fakes import exchange, refusal, reply
 from tests.web.surface import probed, waiting
 from worker.core.notation import parse
 from worker.core.pin import Pin
+from worker.core.shard import Shard
 from worker.web.page import MOST_ROWS, _clock, _milliseconds, _span, status_page
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
@@ -57,6 +58,11 @@ def test_a_failure_says_what_was_expected_and_found() -> None:
 
 def test_an_empty_list_is_a_page_too() -> None:
     assert "0 down" in status_page([])
+
+
+def test_only_a_shards_page_says_which_it_is() -> None:
+    assert "shard 3 of 4, counted from 0: " in status_page([waiting()], Shard(index=3, count=4))
+    assert "shard" not in status_page([waiting()])
 
 
 def test_more_rows_than_anybody_reads_are_left_to_the_json() -> None:

@@ -14,11 +14,13 @@ from aiohttp.test_utils import TestClient, TestServer
 from tests.fakes import exchange as make_exchange
 from tests.fakes import refusal
 from tests.web.surface import HandMade, probed, waiting
+from worker.core.shard import Shard
 from worker.core.target import TargetKey
 from worker.web.server import make_app
 
 PLAIN = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+SHARD = Shard(index=1, count=4)
 
 
 @asynccontextmanager
@@ -202,6 +204,26 @@ async def test_probe_refuses_what_is_not_configured(wanted: str) -> None:
     async with asking(surface, probe=probes) as client, client.get("/probe", params={"target": wanted}) as reply:
         assert reply.status == 404
     assert probes.asked == []
+
+
+async def test_who_asks_a_shard_for_anothers_target_is_told_whose_it_would_be() -> None:
+    theirs, ours = (next(f"p{n}" for n in range(99) if SHARD.holder(TargetKey("ns_a", f"p{n}")) == i) for i in (2, 1))
+    surface = HandMade([waiting("up")])
+    async with asking(surface, probe=Probes(surface), shard=SHARD) as client:
+        for plugin, told in ((theirs, "; if there is one, it is shard 2's"), (ours, "")):
+            async with client.get("/probe", params={"target": f"ns_a/{plugin}"}) as reply:
+                names = "no such target: ?target=NAMESPACE/PLUGIN names a configured one"
+                assert (reply.status, await reply.text()) == (404, f"{names}{told}\n")
+            async with client.get(f"/api/v1/targets/ns_a/{plugin}") as reply:
+                assert (reply.status, await reply.json()) == (404, {"error": f"no such target{told}"})
+        for vague in ("", "/", "ns_a", "a/b/c"):  # whose they would be depends on where the namespace ends
+            async with client.get("/probe", params={"target": vague}) as reply:
+                assert reply.status == 404
+
+
+async def test_the_page_of_a_shard_says_so() -> None:
+    async with asking(HandMade(), shard=SHARD) as client, client.get("/") as reply:
+        assert "shard 1 of 4, counted from 0" in await reply.text()
 
 
 async def test_probe_answers_with_the_result() -> None:

@@ -12,7 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from worker.config.source import shown_path
-from worker.config.transfer import LENGTH, MARK, Intake, TransferError
+from worker.config.transfer import LENGTH, MARK, Intake, TransferError, as_word
+from worker.core.shard import Shard
 from worker.core.target import Target, TargetKey
 from worker.settings import ConfigError, Settings
 from worker.slices import Slices
@@ -21,9 +22,9 @@ from worker.slices import Slices
 _PROGRAM = """
 import sys
 from pathlib import Path
-sys.path[:] = sys.argv[2:]
+sys.path[:] = sys.argv[3:]
 from worker.config.child import main
-main(Path(sys.argv[1]))
+main(Path(sys.argv[1]), sys.argv[2])
 """
 COMMAND = (sys.executable, "-c", _PROGRAM)
 #: 100,000 targets take seconds: this is a file system that hangs.
@@ -37,6 +38,7 @@ async def load_aside(
     *,
     environ: Mapping[str, str],
     before: Mapping[TargetKey, Target],
+    shard: Shard | None = None,
     command: Sequence[str] = COMMAND,
     longest_s: float = LONGEST_S,
 ) -> Settings:
@@ -47,7 +49,7 @@ async def load_aside(
     """
     try:
         async with asyncio.timeout(longest_s):
-            process = await _start(command, path, environ)
+            process = await _start([*command, str(path), as_word(shard), *sys.path], environ)
             try:
                 return await _outcome(process, before)
             finally:
@@ -59,11 +61,11 @@ async def load_aside(
     raise ConfigError([f"{shown_path(path)}:1:1: cannot be read: {reason}; `plugin-probe validate` may tell more"])
 
 
-async def _start(command: Sequence[str], path: Path, environ: Mapping[str, str]) -> Process:
+async def _start(command: Sequence[str], environ: Mapping[str, str]) -> Process:
     """In a process group of its own: Ctrl-C asks us to stop gracefully, and is not for the child."""
     try:
         return await asyncio.create_subprocess_exec(
-            *command, str(path), *sys.path, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, env=environ, process_group=0
+            *command, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, env=environ, process_group=0
         )
     except OSError as error:
         raise TransferError(f"no process can be started for it ({error.strerror})") from None

@@ -9,25 +9,26 @@ from pathlib import Path
 
 from worker.config.load import load
 from worker.config.source import shown_path
-from worker.config.transfer import stream
+from worker.config.transfer import of_word, stream
+from worker.core.shard import Shard
 from worker.settings import ConfigError, Settings
 
 #: Probes go first, on a single core too; with more, a busy worker would keep the child waiting for minutes.
 NICE = 10
 
 
-def main(path: Path) -> None:
+def main(path: Path, shard: str) -> None:
     gc.disable()  # the process is over before any garbage matters
     os.nice(NICE)
-    for piece in stream(outcome(path)):
+    for piece in stream(outcome(path, of_word(shard))):
         sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()
 
 
-def outcome(path: Path, load: Callable[..., Settings] = load) -> Settings | ConfigError:
+def outcome(path: Path, shard: Shard | None = None, load: Callable[..., Settings] = load) -> Settings | ConfigError:
     """What loading comes to. A bug of ours is told by its place alone: its text could hold what the files hold."""
     try:
-        return load(path, environ=os.environ)
+        return load(path, environ=os.environ, shard=shard)
     except ConfigError as error:
         return error
     except Exception as error:

@@ -12,20 +12,30 @@ from worker.config.shapes_file import ShapesFile
 from worker.config.source import Place, Problem, Source, UnreadableError, shown_path
 from worker.config.targets_file import TargetList
 from worker.config.worker_file import WorkerSections
+from worker.core.shard import Shard
 from worker.settings import ApiSettings, ConfigError, Settings
 from worker.stamp import Stamp, stamp
 
 
-def load(path: Path, *, environ: Mapping[str, str], recording: bool = False) -> Settings:
+def load(
+    path: Path,
+    *,
+    environ: Mapping[str, str],
+    recording: bool = False,
+    calling: bool = True,
+    shard: Shard | None = None,
+) -> Settings:
     """Settings of the worker.yaml at `path`. Raises ConfigError, whose problems name file, line, column and remedy.
 
     `recording` is for those who are about to record shapes and golden vectors: what is recorded may be missing, or
-    contradict what is expected.
+    contradict what is expected. `calling` False is for those who only read what is listed: there may be no key, nor any
+    file that a call needs. A `shard` gets its part of the limits and of the targets, in the order of the files; what is
+    wrong with others' targets is a problem all the same.
     """
     problems: list[Problem] = []
     source = _read_worker_file(path)
-    sections = _sections(source, environ, problems)
-    api, outputs = sections.api(), sections.outputs()
+    sections = _sections(source, environ, problems, calling=calling)
+    api, limits, outputs = sections.api(), sections.limits(shard), sections.outputs()
     template = sections.template()
     shapes = ShapesFile(sections.shapes_file, problems)
     targets = TargetList(template, problems, shapes.pins, recording=recording)
@@ -39,11 +49,11 @@ def load(path: Path, *, environ: Mapping[str, str], recording: bool = False) -> 
     return Settings(
         api=api,
         template=template,
-        limits=sections.limits(),
+        limits=limits,
         schedule=sections.schedule(),
         confirm=sections.confirm(),
         outputs=outputs,
-        targets=tuple(targets.targets),
+        targets=tuple(target for target in targets.targets if shard is None or shard.holds(target.key)),
         shapes_file=shapes.path,
         pins=shapes.pins,
         watched_files=watched,
@@ -74,9 +84,9 @@ def _read_worker_file(path: Path) -> Source:
     raise ConfigError([f"{name}:1:1: {reason}"])
 
 
-def _sections(source: Source, environ: Mapping[str, str], problems: list[Problem]) -> WorkerSections:
+def _sections(source: Source, environ: Mapping[str, str], problems: list[Problem], *, calling: bool) -> WorkerSections:
     try:
-        return WorkerSections(source, environ, problems)
+        return WorkerSections(source, environ, problems, calling=calling)
     except UnreadableError as error:
         problem = Problem(source=source, place=error.place, message=error.message, position=error.position)
         raise_all([*problems, problem])

@@ -15,6 +15,7 @@ from worker.config.units import shown
 from worker.config.values import values
 from worker.core.notation import text
 from worker.core.pin import Pin, at, vector_size
+from worker.core.shard import Shard
 from worker.core.target import ShapePolicy, TargetKey
 from worker.settings import Settings
 from worker.stamp import Stamp, stamp
@@ -78,10 +79,13 @@ class ShapesFile:
         self._problems.append(Problem(source=self._source, place=place, message=message, **more))
 
 
-def pin_warnings(settings: Settings) -> list[str]:
-    """Pins without a target, and, once anything is pinned, targets without a pin."""
+def pin_warnings(settings: Settings, shard: Shard | None = None) -> list[str]:
+    """Pins without a target, and, once anything is pinned, targets without a pin.
+
+    A `shard` does not know of others' targets, so that each tells of those pins whose targets would be its own.
+    """
     listed = {target.key for target in settings.targets}
-    stray = sorted(str(key) for key in settings.pins.keys() - listed)
+    stray = sorted(str(key) for key in settings.pins.keys() - listed if shard is None or shard.holds(key))
     bare = sorted(
         str(target.key)
         for target in settings.targets

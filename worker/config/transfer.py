@@ -9,6 +9,7 @@ from struct import Struct
 from typing import Any
 
 from worker.core.pin import Pin
+from worker.core.shard import Shard
 from worker.core.target import Target, TargetKey
 from worker.settings import ConfigError, Settings
 from worker.stamp import Stamp
@@ -25,6 +26,16 @@ MOST_BYTES = 32_768
 #: The parts of a target that others are likely to have as well: they are shared, whatever frames they came in.
 _PARTS = ("inputs", "parameters", "labels", "expect", "slo", "pin")
 _OTHERS = tuple(field.name for field in fields(Target) if field.name not in _PARTS)
+
+
+def as_word(shard: Shard | None) -> str:
+    """For a command line; `of_word` makes a shard of it again."""
+    return f"{shard.index}/{shard.count}" if shard else ""
+
+
+def of_word(word: str) -> Shard | None:
+    index, _, count = word.partition("/")
+    return Shard(index=int(index), count=int(count)) if word else None
 
 
 def stream(outcome: Settings | ConfigError) -> Iterator[bytes]:

@@ -14,10 +14,12 @@ from worker.config.files import check_readable
 from worker.config.model import Api, Limits, Outputs, Receiver, Schedule, Tls, WorkerFile
 from worker.config.problems import validation_problems
 from worker.config.secret import DEFAULT_ENV, check_key_in_env, check_key_in_file
+from worker.config.sharing import divided, too_few
 from worker.config.source import Place, Problem, Source
 from worker.config.targets_file import given, with_keys
 from worker.config.urls import needs_allow_http
 from worker.config.values import values
+from worker.core.shard import Shard
 from worker.core.target import Target, TargetKey
 from worker.settings import (
     ApiSettings,
@@ -40,13 +42,17 @@ _PASSWORD = re.compile(r"://[^/@]*:[^/@$]+@")
 class WorkerSections:
     """The whole of worker.yaml; what is wrong goes to `problems`, and its default stands in its place.
 
-    Raises UnreadableError where the file gives no values.
+    Raises UnreadableError where the file gives no values. Who does not call (`calling` False) needs no key, and none
+    of the files that a call does.
     """
 
-    def __init__(self, source: Source, environ: Mapping[str, str], problems: list[Problem]) -> None:
+    def __init__(
+        self, source: Source, environ: Mapping[str, str], problems: list[Problem], *, calling: bool = True
+    ) -> None:
         self._source = source
         self._environ = environ
         self._problems = problems
+        self._calling = calling
         self._folder = source.path.parent
         self.file = self._validated()
 
@@ -129,14 +135,23 @@ class WorkerSections:
         base = Target(key=TargetKey("", ""), interval_s=schedule.interval_s, timeout_s=schedule.timeout_s)
         return with_keys(base, self.file.defaults, self._folder) if self.file.defaults else base
 
-    def limits(self) -> LimitSettings:
+    def limits(self, shard: Shard | None) -> LimitSettings:
+        """Of a shard, what it may use."""
         limits = self.file.limits or Limits()
         per_namespace = limits.per_namespace
-        return LimitSettings(
+        whole = LimitSettings(
             namespace_rate=per_namespace.rate if per_namespace else None,
             namespace_concurrency=per_namespace.concurrency if per_namespace else None,
             **given(rate=limits.rate, concurrency=limits.concurrency, max_retry_after_s=limits.max_retry_after),
         )
+        if shard is None:
+            return whole
+        wrong = any(problem.place[:1] in ((), ("limits",)) for problem in self._problems)
+        for place, message in too_few(whole, shard):
+            # The default may but stand in for what was meant to be written.
+            if limits.concurrency is not None or place != ("limits", "concurrency") or not wrong:
+                self._refuse(place, message)
+        return divided(whole, shard)
 
     def schedule(self) -> ScheduleSettings:
         schedule = self.file.schedule or Schedule()
@@ -208,6 +223,8 @@ class WorkerSections:
         return self._folder / written
 
     def _check(self, place: Place, check: Callable[..., None], *arguments: Any) -> None:
+        if not self._calling:
+            return
         try:
             check(*arguments)
         except ValueError as error:

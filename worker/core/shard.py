@@ -14,11 +14,15 @@ class Shard:
     count: int
 
     def holds(self, key: TargetKey) -> bool:
-        """Whether the target is ours.
+        """Whether the target is ours."""
+        return self.holder(key) == self.index
+
+    def holder(self, key: TargetKey) -> int:
+        """The index of the shard whose target it is.
 
         Rendezvous hashing: one worker more takes over some targets of each, and no other target moves.
         """
-        return max(range(self.count), key=lambda index: _weight(key, index)) == self.index
+        return max(range(self.count), key=lambda index: _weight(key, index))
 
     def part(self, total: int) -> int:
         """Our part of what is to be shared; all parts add up to the total."""

@@ -18,12 +18,15 @@ class Summary:
     latencies_s: list[float] = field(default_factory=list)
 
     def add(self, result: Result) -> None:
-        self.by_outcome[result.outcome] += 1
         exchange = result.exchange
-        if exchange and isinstance(exchange.answer, Reply) and exchange.lost_s == 0:
-            duration_s = exchange.duration_s
-            if duration_s is not None:
-                self.latencies_s.append(duration_s)
+        measured = exchange is not None and isinstance(exchange.answer, Reply) and exchange.lost_s == 0
+        self.take(result.outcome, exchange.duration_s if exchange and measured else None)
+
+    def take(self, outcome: Outcome, latency_s: float | None) -> None:
+        """One result by what is told of it; `latency_s` is None where it is not to be measured."""
+        self.by_outcome[outcome] += 1
+        if latency_s is not None:
+            self.latencies_s.append(latency_s)
 
     @property
     def targets(self) -> int:

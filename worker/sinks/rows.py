@@ -1,6 +1,7 @@
 """Row: what the reports keep of one result. A batch may have 200,000 of them."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ from worker.core.difference import Difference
 from worker.core.exchange import Phase, Phases
 from worker.core.judge import Judgement
 from worker.core.outcome import Outcome
-from worker.core.target import Target, TargetKey
+from worker.core.target import TargetKey
 from worker.core.track import Recorded
 from worker.core.vector import VectorReading
 from worker.sinks.text import Redact, finite, one_line, unchanged
@@ -26,14 +27,17 @@ SMALL_BYTES = 16_384
 
 class Row(NamedTuple):
     """One result without its reply. `started_at` is in Unix seconds; every text is one line and redacted when it is
-    asked for: making a row is on every probe's path, and few of them are ever read."""
+    asked for: making a row is on every probe's path, and few of them are ever read. `duration_s` is that of the phases,
+    kept since a written report tells each of them rounded."""
 
-    target: Target
+    key: TargetKey
+    labels: Mapping[str, str]
     judgement: Judgement
     redact: Redact
     attempts: int
     started_at: float | None = None
     phases: Phases = Phases()
+    duration_s: float | None = None
     http_status: int | None = None
     died_in: Phase | None = None
     lost_s: float | None = None
@@ -41,20 +45,13 @@ class Row(NamedTuple):
     raw_request_id: str | None = None
 
     @property
-    def key(self) -> TargetKey:
-        return self.target.key
-
-    @property
-    def labels(self) -> Mapping[str, str]:
-        return self.target.labels
-
-    @property
     def outcome(self) -> Outcome:
         return self.judgement.outcome
 
     @property
-    def duration_s(self) -> float | None:
-        return self.phases.duration_s
+    def latency_s(self) -> float | None:
+        """What a summary measures: only a documented reply has a shape."""
+        return self.duration_s if self.judgement.shape is not None and self.lost_s == 0 else None
 
     @property
     def shape(self) -> str | None:
@@ -120,18 +117,20 @@ class Row(NamedTuple):
 def row(recorded: Recorded, redact: Redact = unchanged) -> Row:
     """What is kept of a result; the reply itself, which may be megabytes, is not."""
     result = recorded.result
-    judgement, exchange = result.judgement, result.exchange
+    target, judgement, exchange = result.target, result.judgement, result.exchange
     if exchange is None:
-        return Row(result.target, judgement, redact, result.attempts)
+        return Row(target.key, target.labels, judgement, redact, result.attempts)
     if (exchange.response_bytes or 0) > SMALL_BYTES:
         judgement = _cut(judgement, redact)
     return Row(
-        result.target,
+        target.key,
+        target.labels,
         judgement,
         redact,
         result.attempts,
         exchange.started_at,
         exchange.phases,
+        exchange.phases.duration_s,
         exchange.http_status,
         exchange.died_in,
         exchange.lost_s,
@@ -200,3 +199,12 @@ def instant(at: float | None) -> str | None:
     if at is None:
         return None
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def moment(text: str) -> float:
+    """Unix seconds of what `instant` wrote. Raises ValueError."""
+    with suppress(ValueError, OverflowError):
+        at = datetime.fromisoformat(text)
+        if at.tzinfo is not None:
+            return at.astimezone(UTC).timestamp()
+    raise ValueError(f"{text[:40]!r} is no time such as 2026-09-01T12:00:00.250Z")

@@ -7,6 +7,7 @@ from importlib.resources import files
 
 from jinja2 import Environment, Template
 
+from worker.core.shard import Shard
 from worker.sinks.rows import shape_lines
 from worker.web.board import Shown, sick_first
 
@@ -14,11 +15,12 @@ from worker.web.board import Shown, sick_first
 MOST_ROWS = 200
 
 
-def status_page(targets: list[Shown]) -> str:
-    """HTML that loads nothing."""
+def status_page(targets: list[Shown], shard: Shard | None = None) -> str:
+    """HTML that loads nothing. `shard` is whose targets these are."""
     counts = Counter(shown.verdict or "waiting" for shown in targets)
     listed = sick_first(targets, MOST_ROWS)
-    return _template().render(targets=listed, counts=counts, total=len(targets), hidden=len(targets) - len(listed))
+    total, hidden = len(targets), len(targets) - len(listed)
+    return _template().render(targets=listed, counts=counts, total=total, hidden=hidden, shard=shard)
 
 
 @cache

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from aiohttp import web
 
+from worker.core.shard import Shard
 from worker.core.target import TargetKey
 from worker.sinks.negotiation import PLAIN, content_type, wants_openmetrics
 from worker.web.blackbox import blackbox_text, explain_text
@@ -56,20 +57,22 @@ Reload = Callable[[], Awaitable[list[str]]]
 ProbeNow = Callable[[TargetKey, float], Awaitable[bool]]
 
 
-def make_app(surface: Surface, *, reload: Reload | None = None, probe: ProbeNow | None = None) -> Application:
-    """`reload` and `probe` are there only when they were enabled."""
+def make_app(
+    surface: Surface, *, reload: Reload | None = None, probe: ProbeNow | None = None, shard: Shard | None = None
+) -> Application:
+    """`reload` and `probe` are there only when they were enabled. `shard` is whose targets these are."""
     app = Application()
     app.on_response_prepare.append(_secure)
     app.router.add_get("/metrics", _Metrics(surface).answer)
     app.router.add_get("/-/healthy", _healthy)
     app.router.add_get("/-/ready", _Ready(surface).answer)
-    app.router.add_get("/", _Status(surface).answer)
+    app.router.add_get("/", _Status(surface, shard).answer)
     app.router.add_get("/api/v1/targets", _Targets(surface).answer)
-    app.router.add_get("/api/v1/targets/{namespace}/{plugin}", _OneTarget(surface).answer)
+    app.router.add_get("/api/v1/targets/{namespace}/{plugin}", _OneTarget(surface, shard).answer)
     if reload:
         app.router.add_post("/-/reload", _Reload(reload).answer)
     if probe:
-        app.router.add_get("/probe", _Probe(surface, probe).answer)
+        app.router.add_get("/probe", _Probe(surface, shard, probe).answer)
     return app
 
 
@@ -85,8 +88,14 @@ async def _healthy(_request: web.Request) -> web.Response:
 class _Handler:
     """Routes get the bound method: an object that is called is deprecated in aiohttp."""
 
-    def __init__(self, surface: Surface) -> None:
-        self._surface = surface
+    def __init__(self, surface: Surface, shard: Shard | None = None) -> None:
+        self._surface, self._shard = surface, shard
+
+    def _elsewhere(self, key: TargetKey) -> str:
+        """Whose a target is that is not ours; ends a sentence. Nobody here knows whether there is one."""
+        if self._shard is None or self._shard.holds(key):
+            return ""
+        return f"; if there is one, it is shard {self._shard.holder(key)}'s"
 
 
 class _Metrics(_Handler):
@@ -142,7 +151,7 @@ class _Status(_Handler):
         for batch in _batches(self._surface.shown()):
             shown += batch
             await asyncio.sleep(0)  # probes go on
-        return web.Response(text=status_page(shown), content_type="text/html")
+        return web.Response(text=status_page(shown, self._shard), content_type="text/html")
 
 
 class _Targets(_Handler):
@@ -167,7 +176,7 @@ class _OneTarget(_Handler):
         key = TargetKey(request.match_info["namespace"], request.match_info["plugin"])
         shown = self._surface.shown_one(key)
         if shown is None:
-            return web.json_response({"error": "no such target"}, status=404)
+            return web.json_response({"error": f"no such target{self._elsewhere(key)}"}, status=404)
         return web.json_response(shown.as_dict())
 
 
@@ -185,8 +194,8 @@ class _Reload:
 
 
 class _Probe(_Handler):
-    def __init__(self, surface: Surface, probe: ProbeNow) -> None:
-        super().__init__(surface)
+    def __init__(self, surface: Surface, shard: Shard | None, probe: ProbeNow) -> None:
+        super().__init__(surface, shard)
         self._probe = probe
 
     def _named(self, target: str) -> TargetKey | None:
@@ -196,9 +205,13 @@ class _Probe(_Handler):
         return next((key for key in keys if self._surface.shown_one(key)), None)
 
     async def answer(self, request: web.Request) -> web.Response:
-        key = self._named(request.query.get("target", ""))
+        wanted = request.query.get("target", "")
+        key = self._named(wanted)
         if key is None:
-            return web.Response(status=404, text="no such target: ?target=NAMESPACE/PLUGIN names a configured one\n")
+            named = wanted.split("/")
+            elsewhere = self._elsewhere(TargetKey(*named)) if len(named) == 2 else ""
+            told = f"no such target: ?target=NAMESPACE/PLUGIN names a configured one{elsewhere}\n"
+            return web.Response(status=404, text=told)
         in_time = await self._probe(key, _within_s(request))
         shown = self._surface.shown_one(key)
         if not in_time or shown is None or shown.row is None:
