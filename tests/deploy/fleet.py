@@ -157,9 +157,10 @@ class Worker:
         return {name: value for name, value in shown.items() if name.partition("{")[0] not in self.lacks}
 
     def _self(self, number: int, now: float) -> Iterator[tuple[str, float]]:
-        yield series("plugin_probe_run_interval_seconds"), self.interval
-        yield series("plugin_probe_last_run_timestamp_seconds"), now if self.batch else now - BEAT_S
-        yield series("plugin_probe_shards"), self.shards or 1
+        whose = {} if self.batch or self.shard is None else {"shard": self.shard}  # a batch's group says it of all
+        yield series("plugin_probe_run_interval_seconds", **whose), self.interval
+        yield series("plugin_probe_last_run_timestamp_seconds", **whose), now if self.batch else now - BEAT_S
+        yield series("plugin_probe_shards", **whose), self.shards or 1
         for reason in SkipReason:
             yield series("plugin_probe_skipped_total", reason=reason), 0
         yield series("plugin_probe_stalls_total"), 0

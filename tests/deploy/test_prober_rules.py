@@ -62,6 +62,37 @@ def missing_daemons() -> Iterator[Case]:
     yield case("rollout", pods, {540: [], 900: [], 1800: []}, "ProberMissing", step=30)
 
 
+def shard_of(index: int, shards: Own | int, **more: Any) -> Worker:
+    """A daemon; how many there are may change, as it does with each pod that is replaced."""
+    said: Own = shards if callable(shards) else lambda now: shards
+    name = f'plugin_probe_shards{{shard="{index}"}}'
+    return daemon(shard=str(index), instance=f"pod-{index}:9464", own={name: said}, **more)
+
+
+def changing(before: float, after: float, at: float) -> Own:
+    return lambda now: before if now < at else after
+
+
+def missing_shards() -> Iterator[Case]:
+    missing, some = [f"ProberMissing {JOB} shard=1"], [f"ProberMissing {JOB}"]
+    live = [shard_of(index, 4) for index in (0, 2, 3)]
+    gone = [*live, shard_of(1, 4, stop=600)]
+    yield case("a shard gone", gone, {540: [], 660: [], 780: missing, 7200: missing}, step=30)
+    back = [*live, shard_of(1, 4, unseen=[(600, 690)])]
+    yield case("a shard back", back, {720: [], 1200: []}, "ProberMissing", step=30)
+    yield case("a daemon's shard never was there", live, {60: [], 180: some}, step=30)
+    quiet: dict[float, list[str]] = {at: [] for at in (540, 690, 780, 900, 1080, 1260, 3600, 7200)}
+    given_up = shard_of(3, 4, stop=600)
+    for name, turns in {"quickly": (690, 660, 630), "pod by pod": (1080, 900, 720)}.items():
+        left = [shard_of(index, changing(4, 3, at)) for index, at in enumerate(turns)]
+        yield case(f"four shards become three {name}", [*left, given_up], quiet, "ProberMissing", step=30)
+    stuck = [shard_of(0, 4, stop=690), shard_of(1, changing(4, 3, 660)), shard_of(2, changing(4, 3, 630)), given_up]
+    yield case("a shard does not come back as one of three", stuck, {690: [], 840: some, 4500: some}, step=30)
+    grown = [shard_of(index, changing(3, 4, at)) for index, at in enumerate((1080, 900, 720))]
+    quiet = {at: [] for at in (540, 690, 780, 1080, 4500, 4800, 7200)}
+    yield case("three shards become four", [*grown, shard_of(3, 4, start=600)], quiet, "ProberMissing", step=30)
+
+
 def missing_batches(period: float, step: float) -> Iterator[Case]:
     """The n-th run pushes 17 s after (n − 1) periods."""
     missing = [f"ProberMissing {JOB}"]
@@ -228,6 +259,7 @@ def bugs() -> Iterator[Case]:
 
 def cases() -> Iterator[Case]:
     yield from missing_daemons()
+    yield from missing_shards()
     for period, step in EVERY.items():
         yield from missing_batches(period, step)
         yield from failing_runs(period, step)
