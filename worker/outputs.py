@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from worker.core.shard import Shard
-from worker.settings import OutputSettings, ReceiverSettings
+from worker.running import cancelled
+from worker.settings import OutputSettings
 from worker.sinks import textfile
 from worker.sinks.memory import Memory, recall
 from worker.sinks.reading import samples
@@ -45,6 +47,7 @@ class Outputs:
         self._whole = True  # what a group in the gateway held is known, so that nothing is lost when it is replaced
         self._unreachable: OSError | None = None
         self._groups: frozenset[str] = frozenset()
+        self._reading: asyncio.Task[Memory] | None = None
 
     def check(self) -> None:
         """Raises ConfigError where something that is wanted is not installed."""
@@ -62,16 +65,25 @@ class Outputs:
 
     async def recall_all(self) -> Memory | None:
         """What the textfile remembers or, where there is none, our job's groups in the Pushgateway."""
-        memory, gateway = self.recall(), self.settings.pushgateway
+        memory, gateway, pulled = self.recall(), self._gateway(), None
         if gateway is None:
             return memory
+        self._reading = asyncio.create_task(self._pull(gateway, patient=False))
         try:
-            pulled = await self._pull(gateway, patient=False)
+            pulled = await self._reading
         except OSError as error:
             self._missing("pushgateway", str(error))
-            pulled = None
+        except asyncio.CancelledError:
+            if cancelled():
+                raise
+            self._missing("pushgateway", "stopped before it had answered")
         self._whole = pulled is not None or memory is not None
         return memory or pulled
+
+    def stop(self) -> None:
+        """The gateway is not waited for any more before the first call: there will be none."""
+        if self._reading:
+            self._reading.cancel()
 
     def _recall_textfile(self, path: Path) -> Memory | None:
         try:
@@ -90,14 +102,19 @@ class Outputs:
             return None
         return memory
 
-    async def _pull(self, settings: ReceiverSettings, *, patient: bool) -> Memory:
-        """Raises ReceiverError."""
+    def _gateway(self) -> "Pushgateway | None":
+        if self.settings.pushgateway is None:
+            return None
         from worker.sinks.pushgateway import Pushgateway
 
-        groups = await Pushgateway(settings, self._index).pull(patient=patient)
+        return Pushgateway(self.settings.pushgateway, self._index)
+
+    async def _pull(self, gateway: "Pushgateway", *, patient: bool) -> Memory:
+        """Raises ReceiverError."""
+        groups = await gateway.pull(patient=patient)
         self._groups = groups.shards
         if not groups.shards:
-            self._missing("pushgateway", f"it has no group of job {settings.job} yet", level="info")
+            self._missing("pushgateway", f"it has no group of job {gateway.settings.job} yet", level="info")
         return groups.memory
 
     def _missing(self, source: str, reason: str, level: str = "warning") -> None:
@@ -108,12 +125,13 @@ class Outputs:
     async def deliver(self, note: Callable[[], None], resume: Callable[[Memory], None]) -> None:
         """A batch's metrics to wherever they are wanted. `note` is called before each and has to tell in them whether
         anything has failed; those that were written before something failed are written again. `resume` takes what
-        could not be remembered before.
+        could not be remembered before. The gateway's time-out is for all that is asked of it here.
         """
-        await self._join(resume)
+        gateway = self._gateway()
+        await self._join(gateway, resume)
         ways: dict[Way, Callable[[], Awaitable[bool]]] = {
             "textfile": self.write_textfile,
-            "pushgateway": self._push,
+            "pushgateway": partial(self._push, gateway),
             "remote_write": self._send,
         }
         written: list[Way] = []
@@ -147,29 +165,26 @@ class Outputs:
             await asyncio.sleep(0)
         await asyncio.to_thread(textfile.write, path, pieces)
 
-    async def _join(self, resume: Callable[[Memory], None]) -> None:
+    async def _join(self, gateway: "Pushgateway | None", resume: Callable[[Memory], None]) -> None:
         """Asks the gateway once more for what it could not tell before, now with patience."""
-        settings = self.settings.pushgateway
-        if settings is None or self._whole:
+        if gateway is None or self._whole:
             return
         from worker.sinks.pushgateway import UnreadableError
         from worker.sinks.receiver import RefusedError
 
         try:
-            resume(await self._pull(settings, patient=True))
+            resume(await self._pull(gateway, patient=True))
             self._whole = True
         except (UnreadableError, RefusedError) as error:
             self._missing("pushgateway", str(error))
         except OSError as error:
             self._unreachable = error
 
-    async def _push(self) -> bool:
-        from worker.sinks.pushgateway import Pushgateway, dead
+    async def _push(self, gateway: "Pushgateway | None") -> bool:
+        from worker.sinks.pushgateway import dead
 
-        settings = self.settings.pushgateway
-        assert settings, "asked for"
-        gateway = Pushgateway(settings, self._index)
-        pushed = await self._done("pushgateway", settings.required, self._exchange(gateway))
+        assert gateway, "asked for"
+        pushed = await self._done("pushgateway", gateway.settings.required, self._exchange(gateway))
         gone = [] if self._index or not pushed else [*dead(self._groups, self._shard.count if self._shard else None)]
         if gone and await self._done("pushgateway", False, gateway.delete(gone)):  # our own group is right
             self._groups = frozenset()

@@ -265,24 +265,6 @@ async def test_a_changed_file_is_taken_over_and_a_bad_one_is_not(tmp_path: Path)
             await surface.process.event("config.reloaded")  # though nothing has changed
 
 
-async def test_links_that_are_swapped_as_kubernetes_does_it_are_seen(tmp_path: Path) -> None:
-    """worker.yaml -> ..data/worker.yaml, ..data -> a folder; the link ..data is renamed over."""
-    async with serving() as server:
-        for name, plugins in (("..first", ("old",)), ("..second", ("new",))):
-            (tmp_path / name).mkdir()
-            configure(tmp_path / name, server, *plugins)
-        (tmp_path / "..data").symlink_to("..first")
-        for name in ("worker.yaml", "targets.yaml"):
-            (tmp_path / name).symlink_to(f"..data/{name}")
-        async with daemon(tmp_path) as surface:
-            await surface.until_probed("old")
-            (tmp_path / "..next").symlink_to("..second")
-            (tmp_path / "..next").rename(tmp_path / "..data")
-            await surface.process.event("config.reloaded")
-            await surface.until_probed("new")
-            assert (await surface.get("/api/v1/targets/ns_a/old"))[0] == 404
-
-
 async def test_a_new_file_of_a_glob_and_a_mended_one_are_taken_over(tmp_path: Path) -> None:
     async with serving() as server:
         configure(tmp_path, server, "old", targets_files=["lists/*.yaml"])

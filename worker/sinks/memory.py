@@ -51,21 +51,35 @@ class Memory:
     own: list[Sample] = field(default_factory=list)
 
 
-def recall(samples: Iterable[Sample]) -> Memory:
-    """What these samples tell, other families than ours passed over. ValueError: what none of ours says."""
-    found: dict[TargetKey, dict[str, Any]] = {}
-    own: list[Sample] = []
-    for sample in samples:
+class Recollection:
+    """What samples tell, taken one by one: all of them together are several times as large as what they come to."""
+
+    def __init__(self) -> None:
+        self._found: dict[TargetKey, dict[str, Any]] = {}
+        self._own: list[Sample] = []
+
+    def take(self, sample: Sample) -> None:
+        """Other families than ours are passed over. ValueError: what none of ours says."""
         if not sample.name.startswith(_PREFIX):
-            continue
+            return
         namespace, plugin = sample.labels.get("mixpeek_namespace"), sample.labels.get("plugin")
-        of = None if namespace is None or plugin is None else TargetKey(namespace, plugin)
         _check(sample)
-        if of is None:
-            own.append(sample)
+        if namespace is None or plugin is None:
+            self._own.append(sample)
         else:
-            _take(found.setdefault(of, {}), sample)
-    return Memory(tracks={key: _track(fields) for key, fields in found.items()}, own=own)
+            _take(self._found.setdefault(TargetKey(namespace, plugin), {}), sample)
+
+    def memory(self) -> Memory:
+        """Of all that was taken. ValueError: counts that can't be."""
+        return Memory(tracks={key: _track(fields) for key, fields in self._found.items()}, own=self._own)
+
+
+def recall(samples: Iterable[Sample]) -> Memory:
+    """What these samples tell. ValueError: what none of ours says."""
+    recollection = Recollection()
+    for sample in samples:
+        recollection.take(sample)
+    return recollection.memory()
 
 
 def _check(sample: Sample) -> None:

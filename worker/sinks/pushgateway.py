@@ -17,7 +17,7 @@ from urllib.parse import quote
 import aiohttp
 
 from worker.settings import ReceiverSettings
-from worker.sinks.memory import Memory, recall
+from worker.sinks.memory import Memory, Recollection
 from worker.sinks.reading import Reader, Sample
 from worker.sinks.receiver import MOST_REASON_CHARS, Patience, ReceiverError, check, session
 from worker.sinks.text import one_line
@@ -43,10 +43,14 @@ class UnreadableError(ReceiverError):
 
 
 class Pushgateway:
-    """One gateway, and the group that is ours. Everything raises ReceiverError, which says why on one line."""
+    """One gateway, and the group that is ours. Everything raises ReceiverError, which says why on one line.
+
+    All that is asked of it together gets its time-out.
+    """
 
     def __init__(self, settings: ReceiverSettings, shard: int | None, *, most_bytes: int = MOST_BYTES) -> None:
         self.settings = settings
+        self._patience = Patience(settings.timeout_s)
         self._most_bytes = most_bytes
         self._shard = "" if shard is None else str(shard)
 
@@ -56,14 +60,13 @@ class Pushgateway:
         Asked once, or again and again while there is time.
         """
         async with session(self.settings) as http:
-            patience = Patience(self.settings.timeout_s)
-            return await patience.retried(lambda: self._pull(http), tries=math.inf if patient else 1)
+            return await self._patience.retried(lambda: self._pull(http), tries=math.inf if patient else 1)
 
     async def _pull(self, http: aiohttp.ClientSession) -> Groups:
         url = f"{self.settings.url}/metrics"
         async with http.get(url, allow_redirects=False) as response:
             await check(response)
-            found: dict[str, list[Sample]] = {}
+            found: dict[str, Recollection] = {}
             size, reader = 0, Reader(_concerns)  # who else than a gateway answers here is found out by the first line
             try:
                 async for chunk in response.content.iter_any():
@@ -78,14 +81,14 @@ class Pushgateway:
                     f"what it holds can't be read: {one_line(str(error), MOST_REASON_CHARS)}"
                 ) from None
 
-    def _keep(self, found: dict[str, list[Sample]], samples: Iterable[Sample]) -> None:
+    def _keep(self, found: dict[str, Recollection], samples: Iterable[Sample]) -> None:
         for sample in samples:
             labels = sample.labels
             if labels.pop(_JOB, "") == self.settings.job and not labels.pop("instance", ""):
-                found.setdefault(labels.pop(_SHARD, ""), []).append(sample)
+                found.setdefault(labels.pop(_SHARD, ""), Recollection()).take(sample)
 
-    def _groups(self, found: dict[str, list[Sample]]) -> Groups:
-        memories = {shard: recall(told) for shard, told in found.items()}
+    def _groups(self, found: dict[str, Recollection]) -> Groups:
+        memories = {shard: recollection.memory() for shard, recollection in found.items()}
         own = memories.get(self._shard, Memory())
         tracks = dict(own.tracks)
         for memory in memories.values():  # a target may have been another shard's until now
@@ -106,14 +109,13 @@ class Pushgateway:
                 await check(response)
 
         async with session(self.settings) as http:
-            await Patience(self.settings.timeout_s).retried(attempt)
+            await self._patience.retried(attempt)
 
     async def delete(self, shards: Iterable[str]) -> None:
         """These groups are no more."""
         async with session(self.settings) as http:
-            patience = Patience(self.settings.timeout_s)
             for url in map(self._url, shards):
-                await patience.retried(partial(_delete, http, url))
+                await self._patience.retried(partial(_delete, http, url))
 
     def _url(self, shard: str) -> str:
         """In base64 where the name would be taken for parts of the path, encoded or not."""

@@ -99,7 +99,7 @@ async def refusal(response: aiohttp.ClientResponse) -> str:
 
 
 class Patience:
-    """The time that everything together may take, from now on, and how it is spent on asking again."""
+    """The time that everything together may take, and how it is spent on asking again; it passes only while asking."""
 
     def __init__(
         self,
@@ -109,16 +109,22 @@ class Patience:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        self._timeout_s = timeout_s
+        self._timeout_s = self._rest_s = timeout_s
         self._clock = clock or SystemClock()
         self._sleep, self._uniform = sleep, uniform
-        self._until = self._clock.now() + timeout_s
 
     async def retried(self, attempt: Callable[[], Awaitable[T]], *, tries: float = math.inf) -> T:
         """What `attempt` returns, which is made anew after a network error, a 429 or a 5xx, while time and tries last.
 
         Pauses are exponential with full jitter, and none is shorter than a Retry-After. Raises ReceiverError.
         """
+        self._until = self._clock.now() + self._rest_s
+        try:
+            return await self._retried(attempt, tries)
+        finally:
+            self._rest_s = self._left_s()
+
+    async def _retried(self, attempt: Callable[[], Awaitable[T]], tries: float) -> T:
         last: ReceiverError | None = None
         tried = 0
         while True:
