@@ -133,6 +133,20 @@ ALL = "".join(group("a", shard=shard) for shard in ("", "0", "1", "2", "3"))
 JOB = "/metrics/job/plugin_probe"
 
 
+async def test_a_shard_remembers_its_own_targets_alone_whoever_had_them() -> None:
+    plugins = [f"p_{number}" for number in range(12)]
+    page = group(*plugins[:6], shard="0") + group(*plugins[6:], shard="7")
+    kept = []
+    for index in range(3):
+        shard = Shard(index=index, count=3)
+        async with receiving((200, page)) as receiver:
+            memory = await World(receiver, ways=("pushgateway",), shard=shard).outputs.recall_all()
+        assert memory
+        assert all(map(shard.holds, memory.tracks))
+        kept += [key.plugin for key in memory.tracks]
+    assert sorted(kept) == sorted(plugins)
+
+
 @pytest.mark.parametrize(
     ("shard", "deleted"),
     [

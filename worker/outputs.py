@@ -10,7 +10,7 @@ from worker.core.shard import Shard
 from worker.running import cancelled
 from worker.settings import OutputSettings
 from worker.sinks import textfile
-from worker.sinks.memory import Memory, recall
+from worker.sinks.memory import Memory, everyone, recall
 from worker.sinks.reading import samples
 from worker.sinks.text import one_line
 from worker.world import Event
@@ -107,7 +107,8 @@ class Outputs:
             return None
         from worker.sinks.pushgateway import Pushgateway
 
-        return Pushgateway(self.settings.pushgateway, self._index)
+        ours = self._shard.holds if self._shard else everyone
+        return Pushgateway(self.settings.pushgateway, self._index, concerns=ours)
 
     async def _pull(self, gateway: "Pushgateway", *, patient: bool) -> Memory:
         """Raises ReceiverError."""

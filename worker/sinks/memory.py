@@ -51,11 +51,20 @@ class Memory:
     own: list[Sample] = field(default_factory=list)
 
 
-class Recollection:
-    """What samples tell, taken one by one: all of them together are several times as large as what they come to."""
+def everyone(_: TargetKey) -> bool:
+    """No target is passed over."""
+    return True
 
-    def __init__(self) -> None:
-        self._found: dict[TargetKey, dict[str, Any]] = {}
+
+class Recollection:
+    """What samples tell, taken one by one: all of them together are several times as large as what they come to.
+
+    Of a target that `concerns` turns down nothing is kept.
+    """
+
+    def __init__(self, concerns: Callable[[TargetKey], bool] = everyone) -> None:
+        self._concerns = concerns
+        self._found: dict[TargetKey, dict[str, Any] | None] = {}
         self._own: list[Sample] = []
 
     def take(self, sample: Sample) -> None:
@@ -66,12 +75,18 @@ class Recollection:
         _check(sample)
         if namespace is None or plugin is None:
             self._own.append(sample)
-        else:
-            _take(self._found.setdefault(TargetKey(namespace, plugin), {}), sample)
+            return
+        key = TargetKey(namespace, plugin)
+        if key not in self._found:
+            self._found[key] = {} if self._concerns(key) else None
+        fields = self._found[key]
+        if fields is not None:
+            _take(fields, sample)
 
     def memory(self) -> Memory:
         """Of all that was taken. ValueError: counts that can't be."""
-        return Memory(tracks={key: _track(fields) for key, fields in self._found.items()}, own=self._own)
+        kept = ((key, fields) for key, fields in self._found.items() if fields is not None)
+        return Memory(tracks={key: _track(fields) for key, fields in kept}, own=self._own)
 
 
 def recall(samples: Iterable[Sample]) -> Memory:

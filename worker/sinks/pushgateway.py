@@ -8,7 +8,7 @@ gone; POST replaces only the families that it brings, which is what is left when
 import math
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
@@ -16,8 +16,9 @@ from urllib.parse import quote
 
 import aiohttp
 
+from worker.core.target import TargetKey
 from worker.settings import ReceiverSettings
-from worker.sinks.memory import Memory, Recollection
+from worker.sinks.memory import Memory, Recollection, everyone
 from worker.sinks.reading import Reader, Sample
 from worker.sinks.receiver import MOST_REASON_CHARS, Patience, ReceiverError, check, session
 from worker.sinks.text import one_line
@@ -45,11 +46,19 @@ class UnreadableError(ReceiverError):
 class Pushgateway:
     """One gateway, and the group that is ours. Everything raises ReceiverError, which says why on one line.
 
-    All that is asked of it together gets its time-out.
+    All that is asked of it together gets its time-out. Of targets that `concerns` turns down nothing is remembered.
     """
 
-    def __init__(self, settings: ReceiverSettings, shard: int | None, *, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self,
+        settings: ReceiverSettings,
+        shard: int | None,
+        *,
+        concerns: Callable[[TargetKey], bool] = everyone,
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
         self.settings = settings
+        self._concerns = concerns
         self._patience = Patience(settings.timeout_s)
         self._most_bytes = most_bytes
         self._shard = "" if shard is None else str(shard)
@@ -85,7 +94,7 @@ class Pushgateway:
         for sample in samples:
             labels = sample.labels
             if labels.pop(_JOB, "") == self.settings.job and not labels.pop("instance", ""):
-                found.setdefault(labels.pop(_SHARD, ""), Recollection()).take(sample)
+                found.setdefault(labels.pop(_SHARD, ""), Recollection(self._concerns)).take(sample)
 
     def _groups(self, found: dict[str, Recollection]) -> Groups:
         memories = {shard: recollection.memory() for shard, recollection in found.items()}
