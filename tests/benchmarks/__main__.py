@@ -17,7 +17,7 @@ from tests.benchmarks.figure import Missing, Row, table
 from tests.benchmarks.options import Options
 
 #: Modules here, each with a function of its own name: options → rows.
-BENCHMARKS = ("shapes", "startup", "road", "blackbox", "scrape", "accuracy", "scheduler")
+BENCHMARKS = ("shapes", "startup", "road", "blackbox", "scrape", "accuracy", "scheduler", "footprint")
 RESULTS = Path("build/bench.json")
 
 

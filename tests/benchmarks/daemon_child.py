@@ -97,18 +97,26 @@ def resident_bytes() -> int:
 
 
 def write_daemon(
-    folder: Path, port: int, *, targets: int, namespaces: int, interval_s: float, limits: Mapping[str, Any]
+    folder: Path,
+    port: int,
+    *,
+    targets: int,
+    namespaces: int,
+    interval_s: float,
+    limits: Mapping[str, Any],
+    outputs: Mapping[str, Any] | None = None,
+    expect: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Its configuration and targets, in files as a fleet's would be."""
+    """Its configuration and targets, in files as a fleet's would be; a batch's `outputs` may stand in it as well."""
     document = {
         "api": {"base_url": f"http://127.0.0.1:{port}", "api_key_env": KEY_NAME},
         "limits": limits,
         "schedule": {"interval": interval_s, "timeout": min(interval_s, 10.0)},
-        "outputs": {"listen": "127.0.0.1:0"},
+        "outputs": {"listen": "127.0.0.1:0", **(outputs or {})},
         "targets_files": ["t.json"],
     }
     plugins = [f"text_embed_{number}_1_0_0" for number in range(targets // namespaces)]
-    listed = {"plugins": plugins, "inputs": {"text": "hello"}, "expect": {"keys": ["embedding"]}}
+    listed = {"plugins": plugins, "inputs": {"text": "hello"}, "expect": expect or {"keys": ["embedding"]}}
     fleet = {"targets": [{"namespace": f"ns_{number}", **listed} for number in range(namespaces)]}
     (folder / "t.json").write_text(json.dumps(fleet))
     config = folder / "worker.yaml"

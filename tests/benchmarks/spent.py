@@ -35,3 +35,9 @@ def cpu_of_s(pid: int) -> float:
     """CPU seconds of another process so far, to a tick of 10 ms; differences of it add up without an error."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) * TICK_S
+
+
+def peak_bytes(pid: int) -> int:
+    """The most resident memory that another process has had so far."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
