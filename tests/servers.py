@@ -6,6 +6,7 @@ ids begin with `hangs` get no answer.
 """
 
 import asyncio
+import gc
 import json
 import sys
 from collections import Counter
@@ -233,6 +234,7 @@ async def _serve_alone(delay_s: float) -> None:
 
     server.default = script
     loop = asyncio.get_running_loop()
+    gc.disable()  # it keeps every call, and while it looked through them others would seem to come together
     listener = await loop.create_server(lambda: _Connection(server, set()), "127.0.0.1", 0, backlog=1024)
     print(listener.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
