@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make demo` and `make test`. They need python3.11+, make and a package index.
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check format lint types bench bench-servers dashboards lock servers clean
+.PHONY: help demo run test check format lint types bench bench-servers dashboards manifests lock servers clean
 
 # The first Python that is new enough; `make PYTHON=/path/to/python` overrules.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
@@ -40,6 +40,9 @@ bench: $(VENV)/dev bench-servers  ## benchmarks: ratios within one run, in a tab
 
 dashboards: $(VENV)/dev  ## renew the JSON of the dashboards
 	$(BIN)/python -m deploy.grafana
+
+manifests: $(VENV)/dev  ## renew what is in the manifests and comes from elsewhere
+	$(BIN)/python -m deploy.kubernetes
 
 lock: $(VENV)/dev  ## renew the hashed locks, which name no registry
 	$(BIN)/uv pip compile $(LOCKED) pyproject.toml --extra remote-write -o requirements.lock

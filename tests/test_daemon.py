@@ -1,6 +1,7 @@
 """The daemon's judgement of readiness and freshness, over a worker that never calls anybody."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -113,7 +114,8 @@ async def test_a_reload_says_what_a_shard_may_use(capsys: pytest.CaptureFixture[
         case.loaded = replace(case.settings, limits=LimitSettings(rate=Rate(count=2, period_s=60.0), concurrency=4))
         assert await case.daemon.reload() == []
         told = "".join(capsys.readouterr())
-        assert ("2/m" in told, "concurrency" in told, "'index': 1" in told) == (bool(shard),) * 3
+        index = re.search(r"index.: ?1", told)  # JSON or not, as whoever was here before has set it up
+        assert ("2/m" in told, "concurrency" in told, bool(index)) == (bool(shard),) * 3
 
 
 async def test_a_fresh_result_answers_a_probe_and_an_old_one_does_not() -> None:

@@ -156,24 +156,15 @@ def test_the_dashboards_are_where_the_provider_looks(machine: Machine) -> None:
     assert {path.name for path in folder.iterdir()} == {path.name for path in (ROOT / "deploy/grafana").glob("*.json")}
 
 
-@real
-def test_each_file_of_rules_becomes_a_manifest_with_the_same_groups(machine: Machine) -> None:
-    for path in rule_files.PATHS:
-        manifest = yaml.safe_load(read(machine.root / f"plugin-probe-{path.stem}.yaml"))
-        assert (manifest["apiVersion"], manifest["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
-        assert manifest["metadata"] == {"name": f"plugin-probe-{path.stem}"}
-        assert manifest["spec"] == yaml.safe_load(read(path))
-
-
 def test_what_is_applied_to_a_cluster_is_there_and_is_all_of_it() -> None:
     applied = [command for block in KUBECTL for command in commands(block)]
     assert all(command.startswith("kubectl apply --filename ") for command in applied)
-    files = [word for command in applied for word in command.split() if word.endswith(".yaml")]
-    made = {f"plugin-probe-{path.stem}.yaml" for path in rule_files.PATHS}
-    assert set(files) == made | {
-        f"deploy/prometheus/{name}.yaml" for name in ("podmonitor", "servicemonitor-pushgateway")
+    components = ROOT / "deploy" / "kubernetes" / "components"
+    made = {
+        path for name in ("podmonitor", "servicemonitor", "prometheusrule") for path in (components / name).iterdir()
     }
-    assert all((ROOT / name).exists() for name in set(files) - made)
+    files = {ROOT / command.split()[-1] for command in applied}
+    assert files == {path for path in made if path.name != "kustomization.yaml"}
 
 
 def test_the_examples_are_accepted_and_say_what_the_text_says(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The examples of how Prometheus comes to the metrics: read by promtool, and checked for what is easy to lose."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,12 +10,13 @@ import yaml
 from tests.deploy.rule_files import PATHS
 from tests.programs import ROOT, needs, run
 
-FOLDER = ROOT / "deploy" / "prometheus"
-CONFIG = FOLDER / "prometheus.yml"
+CONFIG = ROOT / "deploy" / "prometheus" / "prometheus.yml"
+COMPONENTS = ROOT / "deploy" / "kubernetes" / "components"
+PODS, SERVICES = COMPONENTS / "podmonitor" / "podmonitor.yaml", COMPONENTS / "servicemonitor" / "servicemonitor.yaml"
 
 
-def read(name: str) -> Any:
-    return yaml.safe_load((FOLDER / name).read_text(encoding="utf-8"))
+def read(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 @needs("promtool")
@@ -25,13 +27,13 @@ def test_promtool_takes_the_configuration_and_finds_every_rule_file_by_it() -> N
     assert sorted(re.findall(r"Checking (\S+)\n +SUCCESS: \d+ rules found", said)) == [str(path) for path in PATHS]
 
 
-@pytest.mark.parametrize("name", ["podmonitor.yaml", "servicemonitor-pushgateway.yaml"])
-def test_a_monitor_is_one_plain_manifest_for_the_operator(name: str) -> None:
-    monitor = read(name)
-    kind, endpoints = {
-        "podmonitor.yaml": ("PodMonitor", "podMetricsEndpoints"),
-        "servicemonitor-pushgateway.yaml": ("ServiceMonitor", "endpoints"),
-    }[name]
+@pytest.mark.parametrize(
+    ("path", "kind", "endpoints"),
+    [(PODS, "PodMonitor", "podMetricsEndpoints"), (SERVICES, "ServiceMonitor", "endpoints")],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_a_monitor_is_one_plain_manifest_for_the_operator(path: Path, kind: str, endpoints: str) -> None:
+    monitor = read(path)
     assert (monitor["apiVersion"], monitor["kind"]) == ("monitoring.coreos.com/v1", kind)
     assert set(monitor) == {"apiVersion", "kind", "metadata", "spec"}
     assert set(monitor["metadata"]) == {"name", "labels"}, "the namespace is the overlay's to say"
@@ -46,16 +48,16 @@ def test_a_monitor_is_one_plain_manifest_for_the_operator(name: str) -> None:
 
 def test_labels_are_honoured_of_the_pushgateway_alone() -> None:
     """Its own job and shard are what was pushed; a daemon's are what Prometheus says."""
-    jobs = {job["job_name"]: job for job in read("prometheus.yml")["scrape_configs"]}
+    jobs = {job["job_name"]: job for job in read(CONFIG)["scrape_configs"]}
     assert {name: job.get("honor_labels", False) for name, job in jobs.items()} == {
         "plugin_probe": False,
         "pushgateway": True,
     }
-    (pods,) = read("podmonitor.yaml")["spec"]["podMetricsEndpoints"]
-    (services,) = read("servicemonitor-pushgateway.yaml")["spec"]["endpoints"]
+    (pods,) = read(PODS)["spec"]["podMetricsEndpoints"]
+    (services,) = read(SERVICES)["spec"]["endpoints"]
     assert (pods.get("honorLabels", False), services["honorLabels"]) == (False, True)
 
 
 def test_the_daemon_is_scraped_where_it_listens_by_default() -> None:
-    (target,) = read("prometheus.yml")["scrape_configs"][0]["static_configs"]
-    assert target["targets"] == [read("../../config/worker.yaml")["outputs"]["listen"]]
+    (target,) = read(CONFIG)["scrape_configs"][0]["static_configs"]
+    assert target["targets"] == [read(ROOT / "config" / "worker.yaml")["outputs"]["listen"]]
