@@ -142,7 +142,7 @@ def test_only_is_not_shared_out(options: list[str]) -> None:
 
 def configured(folder: Path, concurrency: int) -> list[str]:
     """One target, at an address at which nobody is."""
-    worker = {"api": {"base_url": "http://127.0.0.1:1"}, "limits": {"concurrency": concurrency}}
+    worker = {"api": {"base_url": "http://127.0.0.1:1"}, "limits": {"rate": "9/s", "concurrency": concurrency}}
     (folder / "worker.json").write_text(json.dumps({**worker, "targets_files": ["targets.json"]}))
     (folder / "targets.json").write_text(json.dumps({"targets": [{"namespace": "ns_a", "plugin": "p"}]}))
     return ["once", "-c", str(folder / "worker.json"), "--format", "json", "--no-outputs"]
@@ -152,7 +152,7 @@ def test_limits_that_can_not_be_shared_are_refused(tmp_path: Path) -> None:
     options = [*configured(tmp_path, concurrency=2), "--shard-index", "0", "--shard-count", "3"]
     done = CliRunner(env={"MIXPEEK_API_KEY": "key-for-tests"}).invoke(cli, options)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert "worker.json:1:71: limits.concurrency: 2 can't be shared by 3 shards" in done.stderr
+    assert "worker.json:1:86: limits.concurrency: 2 can't be shared by 3 shards" in done.stderr
 
 
 def test_a_shard_without_a_target_finds_nothing(tmp_path: Path) -> None:

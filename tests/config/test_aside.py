@@ -21,7 +21,9 @@ SECRET = "sk_live_0123456789"
 
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
-    (tmp_path / "worker.yaml").write_text("api: {base_url: https://h.example.com}\ntargets_files: [t.json]\n")
+    (tmp_path / "worker.yaml").write_text(
+        "api: {base_url: https://h.example.com}\nlimits: {rate: 90/m}\ntargets_files: [t.json]\n"
+    )
     targets = [{"namespace": f"ns_{number % 7}", "plugin": f"p{number}"} for number in range(300)]
     (tmp_path / "t.json").write_text(json.dumps({"targets": targets}))
     return tmp_path / "worker.yaml"
@@ -57,7 +59,7 @@ async def test_a_shard_gets_its_part_and_no_more_is_sent(written: Path) -> None:
     assert 0 < len(here.targets) < 300
     settings = await aside(written, shard=shard)
     assert (settings.targets, settings.limits) == (here.targets, here.limits)
-    with pytest.raises(ConfigError, match=r"worker.yaml:1:1: limits.concurrency: 2 can't be shared by 11 shards"):
+    with pytest.raises(ConfigError, match=r"worker.yaml:2:9: limits.concurrency: 2 can't be shared by 11 shards"):
         await aside(written, shard=Shard(index=10, count=11))
 
 

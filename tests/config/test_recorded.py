@@ -89,7 +89,7 @@ def test_pins_without_a_target_and_targets_without_a_pin_are_warned_of(tmp_path:
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_of_a_pin_without_a_target_one_shard_warns_and_of_others_targets_none(tmp_path: Path, count: int) -> None:
-    worker = MINIMAL + f"limits: {{concurrency: {count}}}\n"
+    worker = MINIMAL + f"limits: {{rate: {count}/s, concurrency: {count}}}\n"
     whole = pin_warnings(loaded(tmp_path, worker=worker))
     shards = [Shard(index=index, count=count) for index in range(count)]
     told = [line for shard in shards for line in pin_warnings(loaded(tmp_path, worker=worker, shard=shard), shard)]

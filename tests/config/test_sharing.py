@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from tests.config.test_load import KEY
 from worker.config.load import load
 from worker.config.sharing import divided, too_few
+from worker.config.units import rate as parsed
 from worker.core.shard import Shard
 from worker.settings import ConfigError, LimitSettings, Rate, Settings
-
-rates = st.builds(Rate, count=st.integers(1, 1_000_000), period_s=st.sampled_from([1.0, 60.0, 3600.0]))
 
 
 @st.composite
 def plans(draw: st.DrawFn) -> tuple[LimitSettings, int]:
     """Limits, and as many shards as they can be divided among."""
     count = draw(st.integers(1, 20))
+    rates = st.builds(Rate, count=st.integers(count, 1_000_000), period_s=st.sampled_from([1.0, 60.0, 3600.0]))
     limits = LimitSettings(
         rate=draw(rates),
         concurrency=draw(st.integers(count, 10_000)),
@@ -38,16 +38,15 @@ def parts_of(limits: LimitSettings, count: int) -> list[LimitSettings]:
 
 
 def check_rates(whole: Rate | None, parts: list[Rate | None]) -> None:
+    """No window of the configured length holds more calls of all of them than it may."""
     if whole is None:
         assert set(parts) == {None}
         return
     given_rates = [part for part in parts if part]
     assert len(given_rates) == len(parts)
     assert min(part.count for part in given_rates) >= 1
-    assert sum(part.per_second for part in given_rates) == pytest.approx(whole.per_second)
-    if whole.count >= len(parts):  # then no window is longer, and none of the configured length holds more
-        assert {part.period_s for part in given_rates} == {whole.period_s}
-        assert sum(part.count for part in given_rates) == whole.count
+    assert {part.period_s for part in given_rates} == {whole.period_s}
+    assert sum(part.count for part in given_rates) == whole.count
 
 
 @given(plan=plans())
@@ -66,30 +65,34 @@ def test_all_shards_together_may_do_what_one_may(plan: tuple[LimitSettings, int]
         assert (sum(shares), min(shares) >= 1) == (whole.namespace_concurrency, True)
 
 
-@pytest.mark.parametrize(
-    ("rate", "count", "parts"),
-    [
-        (Rate(count=10, period_s=60.0), 4, ["3/m", "3/m", "2/m", "2/m"]),
-        (Rate(count=1, period_s=1.0), 4, ["1/4s"] * 4),
-        (Rate(count=3, period_s=60.0), 4, ["1/80s"] * 4),
-        (Rate(count=1, period_s=60.0), 60, ["1/h"] * 60),
-        (Rate(count=7, period_s=1.0), 1, ["7/s"]),
-    ],
-)
-def test_a_rate_is_divided_in_calls_or_where_there_are_too_few_in_time(
-    rate: Rate, count: int, parts: list[str]
-) -> None:
-    assert [str(part.rate) for part in parts_of(LimitSettings(rate=rate, concurrency=100), count)] == parts
+def test_a_rate_is_divided_in_calls() -> None:
+    limits = LimitSettings(rate=Rate(count=10, period_s=60.0), concurrency=100)
+    assert [str(part.rate) for part in parts_of(limits, 4)] == ["3/m", "3/m", "2/m", "2/m"]
 
 
 def test_what_can_not_be_divided_is_told_with_what_fits() -> None:
-    limits = LimitSettings(concurrency=2, namespace_concurrency=1)
-    rest = "can't be shared by 3 shards, each of which makes one call at a time at least; 3 fits, or fewer shards"
+    minutely = Rate(count=2, period_s=60.0)
+    limits = LimitSettings(concurrency=2, namespace_concurrency=1, namespace_rate=minutely)
+    told = "can't be shared by 3 shards, each of which makes one call"
     assert list(too_few(limits, Shard(index=0, count=3))) == [
-        (("limits", "concurrency"), f"2 {rest}"),
-        (("limits", "per_namespace", "concurrency"), f"1 {rest}"),
+        (("limits", "concurrency"), f"2 {told} at a time at least; 3 fits, or fewer shards"),
+        (("limits", "per_namespace", "concurrency"), f"1 {told} at a time at least; 3 fits, or fewer shards"),
+        (("limits", "rate"), f"1/s {told} in that time at least; 60/m fits, or fewer shards"),
+        (("limits", "per_namespace", "rate"), f"2/m {told} in that time at least; 120/h fits, or fewer shards"),
     ]
-    assert list(too_few(LimitSettings(concurrency=3, namespace_concurrency=3), Shard(index=2, count=3))) == []
+    rate = Rate(count=3, period_s=1.0)
+    enough = LimitSettings(rate=rate, concurrency=3, namespace_concurrency=3, namespace_rate=rate)
+    assert list(too_few(enough, Shard(index=2, count=3))) == []
+
+
+@pytest.mark.parametrize(
+    ("rate", "count", "fits"),
+    [("1/s", 60, "60/m"), ("1/s", 61, "3600/h"), ("2/s", 7200, "7200/h"), ("2/s", 7201, "7201/s"), ("3/h", 4, "4/h")],
+)
+def test_a_rate_that_fits_is_as_much_where_that_can_be(rate: str, count: int, fits: str) -> None:
+    limits = LimitSettings(rate=parsed(rate), concurrency=count)
+    ((_, told),) = too_few(limits, Shard(index=0, count=count))
+    assert told.endswith(f"; {fits} fits, or fewer shards")
 
 
 # A configuration of which one shard takes its part --------------------------------------------------------------------
@@ -155,7 +158,14 @@ limits:
 @pytest.mark.parametrize(
     ("limits", "problems"),
     [
-        pytest.param("", ["worker.yaml:1:1: limits.concurrency: 2 can't be shared by 3 shards"], id="the default"),
+        pytest.param(
+            "",
+            [
+                "worker.yaml:1:1: limits.concurrency: 2 can't be shared by 3 shards",
+                "worker.yaml:1:1: limits.rate: 1/s can't be shared by 3 shards",
+            ],
+            id="the defaults",
+        ),
         pytest.param(
             "limits: {rate: 9/m}",
             ["worker.yaml:2:9: limits.concurrency: 2 can't be shared by 3 shards"],

@@ -46,7 +46,11 @@ class Machine:
         return re.sub(r"127\.0\.0\.1:(\d+)", lambda found: self.address(found[1]), text)
 
     def address(self, port: str) -> str:
-        return f"127.0.0.1:{self.ports.setdefault(port, str(free_port()))}"
+        while port not in self.ports:  # one that is free is free for each who asks
+            found = str(free_port())
+            if found not in self.ports.values():
+                self.ports[port] = found
+        return f"127.0.0.1:{self.ports[port]}"
 
     def run(self, block: str) -> None:
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"

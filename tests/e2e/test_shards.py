@@ -90,7 +90,7 @@ async def test_every_target_is_probed_by_one_daemon_after_a_reload_too(tmp_path:
         await asyncio.gather(*(server.called(len(server.of(plugin)) + 2, plugin) for plugin in AFTER))
         assert by_shard(server.calls[reloaded:]) == shared_out(AFTER)
 
-        configure(tmp_path, server, AFTER, limits={"concurrency": 1})
+        configure(tmp_path, server, AFTER, limits={"rate": "9/s", "concurrency": 1})
         for surface in surfaces:
             (problem,) = (await surface.process.event("config.rejected"))["problems"]
             assert problem.startswith("worker.yaml:1:")

@@ -58,11 +58,11 @@ class UnreadableError(Exception):
 
 
 def shown_path(path: Path) -> str:
-    """The path as given, or relative to the working directory where that is shorter."""
+    """The path as given, or relative to the working directory where it is below that and so gets shorter."""
     given = str(path)
     relative = os.path.relpath(path)
-    shorter = relative if len(relative) < len(given) else given
-    return shorter if shorter.isprintable() else ascii(shorter)[1:-1]
+    shown = relative if len(relative) < len(given) and not relative.startswith(os.pardir) else given
+    return shown if shown.isprintable() else ascii(shown)[1:-1]
 
 
 def place_text(place: Place) -> str:

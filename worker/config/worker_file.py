@@ -147,9 +147,9 @@ class WorkerSections:
         if shard is None:
             return whole
         wrong = any(problem.place[:1] in ((), ("limits",)) for problem in self._problems)
+        left_out = {("limits", name) for name in ("rate", "concurrency") if getattr(limits, name) is None}
         for place, message in too_few(whole, shard):
-            # The default may but stand in for what was meant to be written.
-            if limits.concurrency is not None or place != ("limits", "concurrency") or not wrong:
+            if not (wrong and place in left_out):  # the default may but stand in for what was meant to be written
                 self._refuse(place, message)
         return divided(whole, shard)
 
