@@ -22,7 +22,7 @@ from worker.core.target import TargetKey
 pytestmark = [pytest.mark.e2e, needs("prometheus-pushgateway"), pytest.mark.timeout(180)]
 
 TARGETS = 20_000
-RATE = 2_000
+RATE = 4_000
 CONCURRENCY = 64
 #: Of so many completions one is killed.
 KILLED_OF = 4
