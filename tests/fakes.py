@@ -75,12 +75,13 @@ class FixedClock:
 
     def __init__(self, now: float = 0.0) -> None:
         self.at = now
+        self.wall_offset_s = EPOCH_S
 
     def now(self) -> float:
         return self.at
 
     def wall(self) -> float:
-        return EPOCH_S + self.at
+        return self.wall_offset_s + self.at
 
 
 def make_target(plugin: str = "p_1_0_0", namespace: str = "ns_a", **changes: Any) -> Target:
@@ -163,18 +164,19 @@ class ScriptedPlugins:
         self._numbers[target.key] += 1
         self.calls.append((target.key, self._clock.now()))
         self.fresh_calls += fresh
-        started_at = self._clock.wall()
+        started_at, began = self._clock.wall(), self._clock.now()
         self.inflight += 1
         self.most_inflight = max(self.most_inflight, self.inflight)
         try:
             await asyncio.sleep(self._takes_s(target))
         finally:
             self.inflight -= 1
+        ended_at = started_at + self._clock.now() - began  # as the client has it
         if number in self.dead and not fresh:
             lost = no_reply(Failure.DISCONNECTED, Phase.WAIT)
-            return exchange(lost, at=started_at, ended_at=self._clock.wall(), stale=True, reused_connection=True)
+            return exchange(lost, at=started_at, ended_at=ended_at, stale=True, reused_connection=True)
         answer, status = self._script(target, number)
-        return exchange(answer, status=status, at=started_at, ended_at=self._clock.wall())
+        return exchange(answer, status=status, at=started_at, ended_at=ended_at)
 
 
 class MemoryRecorder:

@@ -2,15 +2,17 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.fakes import EPOCH_S, FixedClock, exchange, make_result, make_target
 from worker.app import Launch, Worker
 from worker.connection import Connection
+from worker.core.exchange import Exchange
 from worker.core.shard import Shard
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded, Track, advance
@@ -42,6 +44,12 @@ class FakeConnection(Connection):
     async def open(self, api: ApiSettings) -> None:
         if api.tls.ca_file:
             raise ConfigError(["api.tls.ca_file: not a certificate"])
+
+    def call(self, target: Target, fresh: bool) -> Coroutine[Any, Any, Exchange]:
+        return self.answer()
+
+    async def answer(self) -> Exchange:
+        return exchange()
 
 
 class Case:
@@ -246,3 +254,15 @@ async def test_who_gives_up_waiting_for_a_probe_takes_nobody_along() -> None:
     assert not await case.daemon._probe(TARGET.key, 0.01)
     case.worker.engine._running.end(TARGET.key)
     assert await patient
+
+
+async def test_a_call_is_told_by_the_wall_clock_as_it_was_set_meanwhile() -> None:
+    case = Case()
+
+    async def answer() -> Exchange:
+        case.clock.wall_offset_s += 3600.0
+        return exchange()
+
+    case.connection.answer = answer  # type: ignore[method-assign]
+    made = await case.worker._world.call(TARGET, False)
+    assert made.ended_at - exchange().ended_at == pytest.approx(3600.0)

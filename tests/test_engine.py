@@ -1,6 +1,7 @@
 """The engine in virtual time: one batch, and for ever."""
 
 import asyncio
+import gc
 import math
 from bisect import bisect_left
 from collections import Counter
@@ -31,6 +32,7 @@ from worker.core.schedule import fraction
 from worker.core.target import Target
 from worker.core.track import Track
 from worker.engine import HEARTBEAT_S
+from worker.probe import Probe
 from worker.settings import Rate
 
 
@@ -316,6 +318,18 @@ def test_a_connection_that_was_dead_is_asked_again_on_a_new_one_within_the_limit
     assert most_in([at for _, at in rig.plugins.calls], 1.0) == 1
 
 
+def test_a_probe_that_met_a_dead_connection_stays_off_the_kept_ones() -> None:
+    """No call is repeated twice for that: another dead one would leave it without a result."""
+
+    async def main() -> Rig:
+        rig = Rig(script=lambda _target, _number: (refusal(), 500), rechecks=1)
+        rig.plugins.dead = frozenset({0, 2})
+        return await rig.batch([make_target("a")])
+
+    rig = virtually(main())
+    assert (rig.outcomes, rig.attempts) == ({"a": [Outcome.SERVER_ERROR]}, [3])
+
+
 @pytest.mark.parametrize("stopped", [True, False])
 def test_a_dead_connection_that_cannot_be_asked_again_proves_nothing(stopped: bool) -> None:
     async def main() -> Rig:
@@ -338,6 +352,24 @@ def test_a_stop_while_a_dead_connection_waits_to_be_asked_again_proves_nothing()
 
     rig = virtually(main())
     assert (rig.outcomes, rig.attempts) == ({"a": [Outcome.SKIPPED]}, [1])
+
+
+def test_a_worker_that_waits_keeps_no_reply() -> None:
+    """It may be a hundred megabytes, and they may all have one."""
+
+    def kept() -> int:
+        return sum(isinstance(thing, Probe) for thing in gc.get_objects())
+
+    async def main() -> list[int]:
+        rig, found = Rig(takes_s=lambda target: 5.0 if target.key.plugin == "p0" else 0.1, concurrency=4), list[int]()
+        for at in (0.05, 1.0):
+            rig.later(at, lambda: found.append(kept()))
+        await rig.batch(many(4))
+        return found
+
+    before = kept()
+    busy, idle = virtually(main())
+    assert (busy - before, idle - before) == (4, 1)
 
 
 def test_a_bug_in_what_is_remembered_is_an_outcome_and_the_batch_goes_on() -> None:

@@ -29,7 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("worker.version", "worker.stamp", "worker.retry_after"),
     ("worker.settings",),
     ("worker.clock", "worker.slices"),
-    ("worker.limits", "worker.probe"),
+    ("worker.limits", "worker.probe", "worker.jumps"),
     ("worker.backlog", "worker.agenda", "worker.running"),
     ("worker.stall", "worker.collector"),
     ("worker.world",),

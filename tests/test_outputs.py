@@ -1,5 +1,7 @@
 """Outputs: in which order a batch's metrics are written, and what a failure changes."""
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,24 @@ async def test_what_is_not_required_excuses_nothing(tmp_path: Path) -> None:
     world.outputs.failed = True
     await world.outputs.deliver(world.note, world.resume)
     assert world.outputs.failed
+
+
+async def test_a_textfile_that_failed_beside_probes_is_written_when_it_can_be(tmp_path: Path) -> None:
+    path = tmp_path / "later" / "probe.prom"
+    world = World(textfile=path)
+    assert not await world.outputs.write_textfile(aside=True)
+    path.parent.mkdir()
+    assert await world.outputs.write_textfile(aside=True)
+    assert path.read_bytes() == exposed(0, 0)
+    assert len(world.failures) == 1
+
+
+async def test_that_no_thread_can_be_started_is_a_failure_of_the_textfile_and_no_crash(tmp_path: Path) -> None:
+    world, threads = World(textfile=tmp_path / "probe.prom"), ThreadPoolExecutor()
+    threads.shutdown()
+    asyncio.get_running_loop().set_default_executor(threads)
+    assert not await world.outputs.write_textfile(aside=True)
+    assert [way for way, _ in world.failures] == ["textfile"]
 
 
 async def test_remote_write_sends_job_and_shard_as_of_now() -> None:

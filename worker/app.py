@@ -20,6 +20,7 @@ from worker.core.shard import Shard
 from worker.core.target import Target, TargetKey
 from worker.core.track import Recorded
 from worker.engine import Engine
+from worker.jumps import Jumps
 from worker.limits import HardCap, Limits
 from worker.outputs import Outputs
 from worker.roster import replacing
@@ -97,8 +98,9 @@ class Worker:
             wall=clock.wall,
         )
         recorder = FanOut({"metrics": metrics, "log": log, **extra}, self._sink_failed)
+        jumps = Jumps(clock=clock, tracks=lambda: self.engine.tracks)
         self._world = World(
-            call=connection.call,
+            call=lambda target, fresh: jumps.minded(connection.call(target, fresh)),
             clock=clock,
             key_version=connection.key_version,
             recorder=recorder,
@@ -130,7 +132,7 @@ class Worker:
     def resume(self, memory: Memory | None) -> None:
         """Goes on from what is remembered of its targets."""
         if memory:
-            self.engine.tracks |= self.metrics.resume(memory)
+            self.engine.tracks |= self.metrics.resume(memory.redacted(self.connection.redact))
 
     async def reconfigure(self, settings: Settings) -> None:
         """Takes another configuration, but for where it listens. Calls in flight end as they began.

@@ -14,7 +14,7 @@ import click
 
 from worker.command import fail, launch, read_or_leave, run_to_end
 from worker.core.exits import Exit, FailOn
-from worker.ending import drop_stdout, leave, printed
+from worker.ending import drop_stdout, leave, prepare_streams, printed
 from worker.options import Duration, FailOnType, Id, JsonObject, ReportType, common
 from worker.report_command import report
 from worker.shapes_command import shapes
@@ -180,14 +180,15 @@ def validate(config: Path, log_level: str | None, log_format: str | None, resolv
     settings = read_or_leave(config, calling=not elsewhere)
     from worker.config.plan import plan_warnings
     from worker.config.shapes_file import pin_warnings
+    from worker.mixpeek.credentials import Credentials, exposure
 
-    for warning in [*plan_warnings(settings), *pin_warnings(settings)]:
+    exposed = None if elsewhere else exposure(settings.api.api_key_file)
+    for warning in [*plan_warnings(settings), *pin_warnings(settings), *([exposed] if exposed else [])]:
         click.echo(f"warning: {warning}", err=True)
     if resolved:
         from worker.config.resolved import resolved as show
-        from worker.mixpeek.credentials import Credentials
 
-        text = Credentials(settings.api, os.environ).redact(show(settings))
+        text = Credentials(settings.api, os.environ, tell=lambda _: None).redact(show(settings))  # told above
     else:
         count = len(settings.targets)
         text = f"{config}: {count} target{'' if count == 1 else 's'}, no problem\n"
@@ -276,8 +277,7 @@ cli.add_command(report)
 
 def main() -> None:
     """The entry point. What nobody foresaw exits with 3: Python's own 1 would say that a plugin was found sick."""
-    if sys.stderr is None:  # closed: its number must not go to a socket
-        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    prepare_streams()
     # Start-up makes many objects and no garbage; `assemble` turns the collector on when everything is in place.
     gc.disable()
     # pydantic would look through every installed package for plug-ins of its own.

@@ -1,6 +1,7 @@
 """The daemon: schedules for ever, serves its HTTP surface, reloads, writes its textfile, and stops gracefully."""
 
 import asyncio
+import concurrent.futures.thread  # noqa: F401 - else asyncio imports it when no file may be left to open
 import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping

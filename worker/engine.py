@@ -199,8 +199,8 @@ class Engine:
                 self.terms.limits.release(permit, now, late_s)
                 self._backlog.free(permit.namespace, now)
                 self._alarm.ring()
-            turn: asyncio.Future[tuple[Probe, Permit]] = asyncio.get_running_loop().create_future()
-            self._idle.append(turn)
+            self._idle.append(turn := asyncio.get_running_loop().create_future())
+            del probe, permit  # what it read may be a hundred megabytes
             probe, permit = await turn
 
     # What comes back ------------------------------------------------------------------------------------------------

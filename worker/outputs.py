@@ -164,7 +164,10 @@ class Outputs:
         for piece in self._exposition():
             pieces.append(piece)
             await asyncio.sleep(0)
-        await asyncio.to_thread(textfile.write, path, pieces)
+        try:
+            await asyncio.to_thread(textfile.write, path, pieces)
+        except RuntimeError as error:  # no thread can be started
+            raise OSError(str(error)) from None
 
     async def _join(self, gateway: "Pushgateway | None", resume: Callable[[Memory], None]) -> None:
         """Asks the gateway once more for what it could not tell before, now with patience."""

@@ -39,20 +39,22 @@ async def run_pin(settings: Settings, launch: Launch, order: PinOrder, say: Say)
     """
     samples = await sample(settings, launch, [as_sampled(target) for target in order.targets], order.samples)
     pins: dict[TargetKey, Pin] = {}
+    lines: list[str] = []
     codes = {Exit.OK}
     for target in order.targets:
         results = samples.results.get(target.key, [])
         sick, replies = first_sick(results, order.samples), replies_of(results)
         if not replies or (sick and not order.force):
             remedy = "; --force pins it all the same" if replies else ""
-            say(f"{target.key}: not pinned: {sick}{remedy}")
+            lines.append(f"{target.key}: not pinned: {sick}{remedy}")
             codes.add(_code_of(results))
             continue
         old = settings.pins.get(target.key)
         pins[target.key] = pin = learn([reply.raw_response for reply in replies], old)
-        for line in _told(target.key, pin, old, sick):
-            say(line)
+        lines += _told(target.key, pin, old, sick)
     write_pins(settings.shapes_file, pins)
+    for line in lines:  # not before it is true
+        say(line)
     for target in order.targets if order.golden else ():
         if target.key in pins:
             codes.add(_record_golden(settings, target, replies_of(samples.results[target.key]), order, say))

@@ -32,7 +32,7 @@ class Probe:
     others: tuple[OtherReply, ...] = ()
     #: It is due and waits for the limits.
     waiting: bool = False
-    #: The last call's connection was dead: the next one takes a new one.
+    #: A call's connection was dead: those that follow take new ones, since no call is repeated twice for that.
     stale: bool = False
 
     @property
@@ -42,7 +42,7 @@ class Probe:
 
     def hear(self, exchange: Exchange, track: Track) -> Judgement:
         """Takes in what came back of a call."""
-        self.stale = exchange.stale
+        self.stale = self.stale or exchange.stale
         if self.besides:
             return judge(expectation_of(self.target.expect, self.asked.inputs), exchange, Reference())
         self.reference = Reference(warming_since=track.warming_since, pin=self.target.pin)
@@ -64,7 +64,7 @@ class Probe:
             self.others = (*self.others, heard)
         elif is_due(self.target.expect, track.distinct_at, exchange.ended_at, self.target.interval_s):
             self.besides = tuple(replace(self.target, inputs=inputs) for inputs in questions(self.target.expect))
-        self.tries = _NO_TRIES
+        self.tries, self.stale = _NO_TRIES, False
         return judgement.outcome.up and len(self.others) < len(self.besides)
 
     def result(self) -> Result | None:

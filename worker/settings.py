@@ -63,7 +63,7 @@ class ApiSettings:
     user_agent: str = f"plugin-probe/{VERSION}"
     max_response_bytes: int = 4 * 1024 * 1024
     tls: TlsSettings = field(default_factory=TlsSettings)
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)  # may hold a password
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from worker.config.load import load
+from worker.config.problems import MAX_PROBLEMS
 from worker.settings import ConfigError
 
 KEY = {"MIXPEEK_API_KEY": "key-for-tests"}
@@ -18,6 +19,7 @@ import sys
 from pathlib import Path
 import worker.config.plan, worker.config.resolved
 from worker.config.load import load
+from worker.config.problems import MAX_PROBLEMS
 load(Path(sys.argv[1]), environ={"MIXPEEK_API_KEY": "key-for-tests"})
 print(*(name for name in ("aiohttp", "jsonschema_rs", "asyncio", "ssl") if name in sys.modules))
 """
@@ -69,3 +71,11 @@ def test_a_long_list_of_mistakes_is_told_soon(tmp_path: Path, name: str) -> None
         load(path, environ=KEY)
     assert refused.value.problems[-1] == f"… and {COUNT - 100} more"
     assert (time.process_time() - start) / COUNT < 1000e-6
+
+
+@pytest.mark.parametrize("wrong", ['{"targets": [' + "1," * MAX_PROBLEMS + "1]}", "{" + "a," * MAX_PROBLEMS + "a, a}"])
+def test_when_far_too_much_is_wrong_the_rest_is_not_looked_at(tmp_path: Path, wrong: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load(written(tmp_path, "targets.yaml", wrong), environ=KEY)
+    assert len(refused.value.problems) == 101
+    assert refused.value.problems[-1] == f"… and {MAX_PROBLEMS - 100} more, and the rest was not looked at"

@@ -1,6 +1,7 @@
 """The API key is in nothing that we write, show or serve, whatever a server does with it."""
 
 import asyncio
+import base64
 import html
 import json
 import resource
@@ -11,28 +12,34 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 import aiohttp
+import cramjam
 import pytest
+from aiohttp import web
 
 from tests.e2e.commands import KEY_NAME, Case, Together, environment, eventually, run, started, target, together
 from tests.e2e.commands import write_config as write_any_config
 from tests.servers import Call, Reply, Script, answer, refuse, serving
+from tests.sinks.gateway import group
+from tests.sinks.receiving import Receiver, receiving
 
 pytestmark = pytest.mark.e2e
 
 #: Made to look different in JSON, in HTML and in a URL.
 SECRET = 'sk_live_/+"<&0123456789>abcdef'
-ENV = environment(**{KEY_NAME: SECRET})
-SPELLINGS = {
-    SECRET,
-    json.dumps(SECRET)[1:-1],
-    html.escape(SECRET),
-    quote(SECRET),
-    quote(SECRET, safe=""),
-    quote_plus(SECRET),
-    SECRET.replace("/", "\\/"),
-    SECRET[:20],
-    SECRET[12:],
-}
+#: Of whoever else is signed for: the proxy, and who takes the metrics.
+PASSWORD = 'pw/+"<&9876543210>fedcba'
+BASIC = base64.b64encode(f"worker:{PASSWORD}".encode()).decode()
+ENV = environment(
+    **{KEY_NAME: SECRET, "PROXY_PASSWORD": quote(PASSWORD, safe=""), "KEY_IN_URL": quote(SECRET, safe="")}
+)
+
+
+def spelt(secret: str) -> set[str]:
+    quoted = {quote(secret), quote(secret, safe=""), quote_plus(secret)}
+    return {secret, json.dumps(secret)[1:-1], html.escape(secret), *quoted, secret.replace("/", "\\/")}
+
+
+SPELLINGS = {*spelt(SECRET), SECRET[:20], SECRET[12:], *spelt(PASSWORD), PASSWORD[5:], BASIC}
 
 
 def echoed(call: Call) -> str:
@@ -138,6 +145,7 @@ async def table_from_env(folder: Path) -> Shown:
 @case
 async def json_from_file(folder: Path) -> Shown:
     (folder / "key").write_text(SECRET)
+    (folder / "key").chmod(0o644)
     return await batch(folder, "json", key_file=folder / "key")
 
 
@@ -199,10 +207,129 @@ async def resolved(folder: Path) -> Shown:
     write_config(folder, "http://127.0.0.1:1")
     from_env = await run("validate", "-c", "worker.yaml", "--resolved", cwd=folder, env=ENV)
     (folder / "key").write_text(SECRET)
+    (folder / "key").chmod(0o644)
     write_config(folder, "http://127.0.0.1:1", key_file=folder / "key")
     from_file = await run("validate", "-c", "worker.yaml", "--resolved", cwd=folder, env=ENV)
     assert (from_env.code, from_file.code) == (0, 0)
     return Shown({"env": from_env.out + from_env.err, "file": from_file.out + from_file.err})
+
+
+@case
+async def base_url_that_holds_the_key(folder: Path) -> Shown:
+    texts = {}
+    async with serving(SCRIPTS) as server:
+        write_any_config(folder, server.url + "/${KEY_IN_URL}", TARGETS[:2])
+        for command in (["once", "--format=json"], ["check", "ns_a", "error_500"], ["validate", "--resolved"]):
+            done = await run(*command, "--log-level=debug", "-c", "worker.yaml", cwd=folder, env=ENV)
+            assert done.code != 2
+            texts[command[0]] = done.out + done.err
+        assert len(server.calls) == 3
+    write_any_config(folder, f"${{{KEY_NAME}}}")
+    done = await run("validate", "-c", "worker.yaml", cwd=folder, env=ENV)
+    assert done.code == 2
+    return Shown({**texts, "no URL": done.err})
+
+
+@case
+async def proxy_password(folder: Path) -> Shown:
+    async def proxy(request: web.Request) -> web.StreamResponse:
+        sent = request.headers["Proxy-Authorization"]
+        assert sent == f"Basic {BASIC}"
+        return web.Response(status=502, text=f"{sent} is not {PASSWORD}", headers={"X-Debug": sent})
+
+    texts = {}
+    async with receiving(proxy) as receiver:
+        address = receiver.url.removeprefix("http://").removesuffix("/write")
+        through = {"proxy": f"http://worker:${{PROXY_PASSWORD}}@{address}", "allow_http": True}
+        write_any_config(folder, "http://mixpeek.example", TARGETS[:2], api=through)
+        for command in (["once", "--format=json"], ["check", "ns_a", "error_500"], ["validate", "--resolved"]):
+            done = await run(*command, "--log-level=debug", "-c", "worker.yaml", cwd=folder, env=ENV)
+            texts[command[0]] = done.out + done.err
+        assert len(receiver.came) == 3
+    return Shown(texts)
+
+
+def planted(plugin: str) -> str:
+    """A group that holds the key wherever one of ours has a label."""
+    of = f'instance="",job="plugin_probe",mixpeek_namespace="ns_a",plugin="{plugin}"'
+    key = json.dumps(SECRET)
+    lines = [
+        f"plugin_probe_response_shape_info{{{of},response_type={key},shape={key}}} 1",
+        f"plugin_probe_vector_dimensions{{{of},path={key}}} 2",
+        f"plugin_probe_vector_norm{{{of},path={key}}} 1",
+        f"plugin_probe_outcome{{{of},outcome={key}}} 1",
+        f"plugin_probe_failure_info{{{of},outcome={key}}} 1",
+        f"plugin_probe_phase_duration_seconds{{{of},phase={key}}} 1",
+        f"plugin_probe_inference_info{{{of},inference_name={key}}} 1",
+        f"plugin_probe_labels{{{of},team={key}}} 1",
+        f'plugin_probe_results_total{{instance="",job="plugin_probe",mixpeek_namespace="ns_a",outcome={key}}} 1',
+        f'plugin_probe_results_total{{instance="",job="plugin_probe",mixpeek_namespace={key},outcome="success"}} 1',
+        f'plugin_probe_sink_failures_total{{instance="",job="plugin_probe",sink={key}}} 1',
+        f'plugin_probe_throttle_seconds_total{{instance="",job="plugin_probe",limit={key}}} 1',
+    ]
+    return group(plugin) + "".join(f"{line}\n" for line in lines)
+
+
+async def echoing(request: web.Request) -> web.StreamResponse:
+    if request.method == "GET":
+        return web.Response(text=planted("error_500"))
+    sent = request.headers["Authorization"]
+    assert sent == f"Basic {BASIC}"
+    return web.Response(status=400, text=f"{sent}: {PASSWORD} is wrong, {SECRET} too", headers={"X-Debug": sent})
+
+
+def bodies(came: Receiver) -> dict[str, str]:
+    texts = {}
+    for number, request in enumerate(came.came):
+        body = request.body
+        if request.headers.get("Content-Encoding") == "snappy":
+            body = bytes(cramjam.snappy.decompress_raw(body))
+        texts[f"{request.method} {number}"] = request.path + body.decode(errors="replace")
+    return texts
+
+
+@case
+async def receivers(folder: Path) -> Shown:
+    """What they get, what comes of the key in what is read back from them, and of their answers."""
+    texts = {}
+    (folder / "password").write_text(PASSWORD)
+    signed = {"username": "worker", "password_file": "password", "timeout": "5s"}
+    async with serving(SCRIPTS) as server, receiving(echoing) as came:
+        url = came.url.removesuffix("/write")
+        outputs = {
+            "textfile": {"path": "probe.prom"},
+            "pushgateway": {"url": url, **signed},
+            "remote_write": {"url": came.url, **signed},
+        }
+        write_any_config(folder, server.url, TARGETS[:2], outputs=outputs)
+        command = ["once", "-c", "worker.yaml", "--format=none", "--log-level=debug", "--shard-index=0"]
+        for turn in ("gateway", "textfile", "unreadable"):
+            done = await run(*command, "--shard-count=1", f"--report=json={turn}.json", cwd=folder, env=ENV)
+            assert "sink.failed" in done.err
+            written_then = (folder / "probe.prom").read_text()
+            assert 'probes_total{mixpeek_namespace="ns_a",plugin="error_500"} 2' in written_then, "it was remembered"
+            texts[turn] = done.err
+            texts[f"textfile after {turn}"] = written_then
+            if turn == "gateway":
+                (folder / "probe.prom").write_text(written_then + planted("error_500"))
+            else:
+                (folder / "probe.prom").write_text(f"plugin_probe_success{{plugin={json.dumps(SECRET)}}} -1\n")
+        merge = ["report", "--merge", "-c", "worker.yaml", "--report=markdown=all.md", "gateway.json"]
+        merged = await run(*merge, cwd=folder, env=ENV)
+        assert (folder / "all.md").exists()
+        (folder / "probe.prom").unlink()
+        (folder / "password").unlink()
+        assert {request.method for request in came.came} == {"GET", "PUT", "POST"}
+        return Shown({**texts, **bodies(came), "merge": merged.out + merged.err, **written(folder)})
+
+
+@case
+async def pins(folder: Path) -> Shown:
+    async with serving(SCRIPTS) as server:
+        write_any_config(folder, server.url, TARGETS)
+        done = await run("shapes", "pin", "--force", "-c", "worker.yaml", "--samples=1", cwd=folder, env=ENV)
+    assert len(written(folder)) == 1
+    return Shown({"stdout": done.out, "stderr": done.err, **written(folder)})
 
 
 @case
@@ -227,7 +354,7 @@ async def daemon(folder: Path) -> Shown:
     texts = {}
     async with serving(SCRIPTS) as server:
         write_config(folder, server.url, schedule={"interval": "1s", "timeout": "5s"})
-        options = ["--enable-probe", "--log-level", "debug"]
+        options = ["--enable-probe", "--enable-reload", "--log-level", "debug"]
         async with started("run", "-c", "worker.yaml", *options, cwd=folder, env=ENV) as process:
             url = await process.url()
             async with aiohttp.ClientSession(url) as session:
@@ -246,6 +373,10 @@ async def daemon(folder: Path) -> Shown:
                 for plugin in SCRIPTS:
                     texts[f"probe {plugin}"] = await text(f"/probe?target=ns_a/{plugin}&debug=true")
                     texts[f"api {plugin}"] = await text(f"/api/v1/targets/ns_a/{plugin}")
+                write_config(folder, f"${{{KEY_NAME}}}", limits={"rate": f"${{{KEY_NAME}}}"})
+                async with session.post("/-/reload") as reply:
+                    texts["reload"] = await reply.text()
+                    assert "api.base_url" in texts["reload"]
             process.send(signal.SIGTERM)
             done = await process.finish()
     assert done.code == 0
@@ -264,3 +395,10 @@ def test_what_was_echoed_is_marked(seen: Together) -> None:
     assert "[REDACTED]" in rows["error_500"]["error"]
     assert "[REDACTED]" in rows["inference_name"]["inference_name"]
     assert rows["key_of_reply"]["response_keys"] == ["[REDACTED]"]
+
+
+def test_a_key_file_that_everybody_can_read_is_told_once_a_run_and_by_validate(seen: Together) -> None:
+    told = "key: everybody on this machine can read it (mode 0644); chmod 600 it, "
+    assert seen["json_from_file"].texts["stderr"].count(told) == 1
+    assert seen["resolved"].texts["file"].count(told) == 1
+    assert "\nwarning: api.api_key_file: " in seen["resolved"].texts["file"]

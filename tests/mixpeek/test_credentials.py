@@ -133,6 +133,49 @@ def test_repr_shows_no_key(key_file: Path) -> None:
     assert repr(from_file(key_file, Clock())) == f"Credentials(file={str(key_file)!r})"
 
 
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o444])
+def test_a_key_file_that_everybody_can_read_is_told_at_the_start_and_works(
+    key_file: Path, caplog: pytest.LogCaptureFixture, mode: int
+) -> None:
+    key_file.chmod(mode)
+    assert from_file(key_file, Clock()).key() == KEY
+    assert warnings(caplog) == [
+        f"api.api_key_file: {key_file}: everybody on this machine can read it (mode {mode:04o});"
+        " chmod 600 it, or set defaultMode: 0440 where Kubernetes mounts it"
+    ]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o440, 0o640])
+def test_a_key_file_of_its_owner_and_group_is_not_told(
+    key_file: Path, caplog: pytest.LogCaptureFixture, mode: int
+) -> None:
+    key_file.chmod(mode)
+    from_file(key_file, Clock())
+    from_environment()
+    assert warnings(caplog) == []
+
+
+def test_a_changed_key_file_is_told_once_however_often_it_is_read(
+    key_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    key_file.chmod(0o600)
+    clock = Clock()
+    credentials = from_file(key_file, clock)
+    replace_file(key_file, "sk_second_0123456789")
+    key_file.chmod(0o644)
+    clock.time_s += CHECK_INTERVAL_S
+    for _ in range(3):
+        credentials.key()
+        credentials.reread()
+    (told,) = warnings(caplog)
+    assert str(key_file) in told
+    assert "sk_second" not in told
+
+
 AWKWARD = 'sk/"a\\b&+%é'.replace("é", "=")
 
 
@@ -172,8 +215,28 @@ def test_keys_of_the_past_stay_redacted(key_file: Path) -> None:
     assert credentials.redact(f"{KEY} sk_second") == "[REDACTED] [REDACTED]"
 
 
-def test_the_password_of_a_proxy_is_redacted() -> None:
-    assert from_environment(proxy="http://me:pass%2Fword@proxy:3128").redact("pass%2Fword") == "[REDACTED]"
+@pytest.mark.parametrize(
+    ("user", "echoed"),
+    [
+        pytest.param("me:pass%2Fword%21", "pass%2Fword%21", id="as written"),
+        pytest.param("me:pass%2Fword%21", "pass/word!", id="as meant"),
+        pytest.param("me:pass%2Fword%21", "bWU6cGFzcy93b3JkIQ==", id="as sent"),
+        pytest.param("t%2Fken%21", "t/ken!", id="a user alone"),
+        pytest.param("t%2Fken%21", "dC9rZW4hOg==", id="a user alone, as sent"),
+    ],
+)
+def test_the_password_of_a_proxy_is_redacted(user: str, echoed: str) -> None:
+    credentials = from_environment(proxy=f"http://{user}@proxy:3128")
+    assert credentials.redact(f"you: {echoed}") == "you: [REDACTED]"
+
+
+def test_settings_are_shown_without_the_password_of_a_proxy() -> None:
+    assert "pass" not in repr(ApiSettings(base_url="http://x", proxy="http://me:pass@proxy:3128"))
+
+
+def test_the_user_beside_a_password_is_no_secret() -> None:
+    assert from_environment(proxy="http://me-and-you:pw@proxy:3128").redact("me-and-you") == "me-and-you"
+    assert from_environment(proxy="http://proxy:3128").redact("proxy") == "proxy"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from tests.mixpeek.faults import DISCONNECTED, HEAD, after_request, hang, no_reply, one_call
 from tests.mixpeek.servers import GOOD_BODY, Peer, Script, client_of, reply, serving, target
-from worker.core.exchange import Failure, NoReply, Phase
+from worker.core.exchange import Failure, NoReply, Phase, Reply
 
 
 async def test_a_refused_connection() -> None:
@@ -145,6 +145,31 @@ async def garbage(peer: Peer) -> None:
 )
 async def test_disconnected(script: Script, died_in: Phase, error: str) -> None:
     assert (await one_call(script)).answer == no_reply(DISCONNECTED, died_in, error)
+
+
+INTERIM = b"HTTP/1.1 102 Processing\r\n\r\n"
+BAD_CHUNK = (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"zz\r\nhello\r\n")
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.02], ids=["in one piece", "apart"])
+@pytest.mark.parametrize("parts", [BAD_CHUNK, (INTERIM, INTERIM, *BAD_CHUNK)], ids=["alone", "after interim heads"])
+async def test_what_is_wrong_with_a_body_is_told_however_the_network_cut_it(
+    parts: tuple[bytes, ...], pause_s: float
+) -> None:
+    pieces = parts if pause_s else (b"".join(parts),)
+    exchange = await one_call(after_request(*pieces, pause_s=pause_s, then="hang"))
+    assert exchange.http_status == 200
+    assert exchange.answer == no_reply(
+        DISCONNECTED, Phase.RECEIVE, "broken reply body: Invalid character in chunk size"
+    )
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.02], ids=["in one piece", "apart"])
+async def test_what_follows_a_complete_reply_is_nobodys(pause_s: float) -> None:
+    parts = (reply(), b"rest")
+    pieces = parts if pause_s else (b"".join(parts),)
+    exchange = await one_call(after_request(*pieces, pause_s=pause_s, then="hang"))
+    assert isinstance(exchange.answer, Reply)
 
 
 async def test_a_reset_right_after_accepting() -> None:

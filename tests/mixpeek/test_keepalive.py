@@ -106,6 +106,22 @@ async def test_what_a_server_says_on_an_idle_connection_is_nobodys_answer() -> N
     assert server.connections == 2
 
 
+async def test_a_408_on_a_kept_connection_is_told_as_stale_and_the_connection_is_not_used_again() -> None:
+    """It was on its way when the request was written."""
+    ended = reply(b"", status="408 Request Timeout")
+    async with serving(replying(reply(), ended, reply())) as server, client_of(server) as client:
+        exchanges = [await client.call(target()) for _ in range(3)]
+    assert [exchange.stale for exchange in exchanges] == [False, True, False]
+    assert isinstance(exchanges[2].answer, Reply)
+    assert server.connections == 2
+
+
+async def test_a_408_on_a_new_connection_is_an_answer() -> None:
+    async with serving(replying(reply(b"", status="408 Request Timeout"))) as server, client_of(server) as client:
+        exchange = await client.call(target())
+    assert (exchange.http_status, exchange.stale) == (408, False)
+
+
 async def test_a_second_reply_to_one_request_is_nobodys_answer() -> None:
     other = reply(GOOD_BODY.replace(b"custom_plugin_x", b"custom_plugin_y"))
     async with serving(replying(reply() + other, reply())) as server, client_of(server) as client:

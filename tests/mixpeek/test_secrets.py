@@ -1,5 +1,6 @@
 """The key: sent as it is now, and shown nowhere."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tests.mixpeek.servers import (
     serving,
     target,
 )
-from worker.core.exchange import Refusal
+from worker.core.exchange import Refusal, Reply
 from worker.mixpeek.client import Client
 from worker.mixpeek.credentials import Credentials
 from worker.settings import ApiSettings
@@ -82,6 +83,32 @@ async def test_the_key_of_a_changed_file_is_sent(tmp_path: Path) -> None:
             await client.call(target())
     sent = [line for request in server.requests for line in request.split(b"\r\n") if b"Bearer" in line]
     assert sent == [b"Authorization: Bearer sk_first", b"Authorization: Bearer sk_second"]
+
+
+async def test_a_call_in_flight_ends_as_it_began_while_the_key_changes(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("sk_first")
+    arrived, changed = asyncio.Event(), asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        if b"sk_first" in await peer.request():
+            arrived.set()
+            await changed.wait()
+        await peer.send(reply())
+
+    async with serving(script) as server:
+        api = ApiSettings(base_url=f"http://127.0.0.1:{server.port}", api_key_file=file)
+        credentials = Credentials(api, {})
+        async with Client(api, credentials) as client:
+            first = asyncio.create_task(client.call(target()))
+            await arrived.wait()
+            file.write_text("sk_second")
+            assert credentials.reread() is True  # as after another's 401
+            second = await client.call(target(plugin="other_1_0_0"))
+            changed.set()
+            assert isinstance((await first).answer, Reply)
+    assert isinstance(second.answer, Reply)
+    assert len(server.requests) == 2
 
 
 async def test_a_redirect_is_an_answer() -> None:

@@ -101,6 +101,19 @@ def test_libraries_and_warnings_speak_through_the_same_log() -> None:
     assert "DeprecationWarning: old\nways" in third["event"]
 
 
+def test_a_library_that_says_the_same_over_and_over_is_not_heard_each_time() -> None:
+    stream = start()
+    for said in ("no descriptor", "no descriptor", "something else", "no descriptor"):
+        logging.getLogger("asyncio").error(said)
+    logging.getLogger("aiohttp").error("no descriptor")
+    assert [(line["logger"], line["event"]) for line in written(stream)] == [
+        ("asyncio", "no descriptor"),
+        ("asyncio", "something else"),
+        ("asyncio", "no descriptor"),
+        ("aiohttp", "no descriptor"),
+    ]
+
+
 @given(name=hostile_texts, value=st.recursive(hostile_texts | st.floats() | st.binary(), st.lists))
 def test_hostile_text_never_breaks_a_line(name: str, value: Any) -> None:
     stream = start()

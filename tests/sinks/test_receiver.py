@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import os
 import ssl
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
@@ -229,6 +230,15 @@ async def test_a_password_file_that_holds_none(tmp_path: Path, content: bytes | 
         message = await failure(receiver.url, Pauses().patience(), **settings)
     assert receiver.came == []
     assert message == f"password_file: {settings['password_file']}: {problem}"
+
+
+async def test_a_pipe_in_the_place_of_the_password_file_is_not_waited_for(tmp_path: Path) -> None:
+    settings = signed(tmp_path)
+    settings["password_file"].unlink()
+    os.mkfifo(settings["password_file"])
+    async with receiving() as receiver:
+        message = await failure(receiver.url, Pauses().patience(), **settings)
+    assert message == f"password_file: {settings['password_file']}: is a pipe"
 
 
 async def test_proxies_of_the_environment_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:

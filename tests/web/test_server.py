@@ -123,6 +123,31 @@ async def test_every_reply_has_the_security_headers_and_no_server(path: str) -> 
         assert "Server" not in reply.headers
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
+async def test_nothing_but_get_and_head_is_taken(method: str) -> None:
+    paths = ("/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/targets", "/api/v1/targets/ns_a/p", "/probe")
+    surface = HandMade()
+    async with asking(surface, probe=Probes(surface)) as client:
+        for path in paths:
+            async with client.request(method, path) as reply:
+                assert (reply.status, reply.headers["Allow"]) == (405, "GET,HEAD"), path
+                assert reply.headers["X-Content-Type-Options"] == "nosniff"
+
+
+class Broken(HandMade):
+    def ready(self) -> bool:
+        raise RuntimeError("sk_live_secret")
+
+
+async def test_an_error_of_ours_has_the_security_headers_and_tells_nothing() -> None:
+    async with asking(Broken()) as client, client.get("/-/ready", headers={"Accept": "text/html"}) as reply:
+        assert reply.status == 500
+        assert reply.headers["X-Content-Type-Options"] == "nosniff"
+        assert reply.headers["Content-Security-Policy"].startswith("default-src 'none'; ")
+        assert "Server" not in reply.headers
+        assert "sk_live" not in await reply.text()
+
+
 @pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/api/v1/targets"])
 async def test_head_is_answered_without_a_body(path: str) -> None:
     async with asking(HandMade([waiting()])) as client:
@@ -189,6 +214,7 @@ async def test_reload_is_there_only_when_enabled_and_only_by_post() -> None:
     async with asking(HandMade(), reload=reload) as client:
         async with client.get("/-/reload") as reply:
             assert reply.status == 405
+            assert reply.headers["X-Content-Type-Options"] == "nosniff"
         async with client.post("/-/reload") as reply:
             assert (reply.status, await reply.text()) == (200, "reloaded\n")
         problems.append("worker.yaml:1:1: limits: wrong")
@@ -249,6 +275,7 @@ async def test_probe_answers_with_the_result() -> None:
         ("soon", 10.0),
         ("inf", 10.0),
         ("nan", 10.0),
+        ("1e9", 120.0),
     ],
 )
 async def test_probe_waits_no_longer_than_the_scraper(header: str | None, within_s: float) -> None:

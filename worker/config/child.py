@@ -27,6 +27,8 @@ def main(path: Path, shard: str) -> None:
 
 def outcome(path: Path, shard: Shard | None = None, load: Callable[..., Settings] = load) -> Settings | ConfigError:
     """What loading comes to. A bug of ours is told by its place alone: its text could hold what the files hold."""
+    if path.is_fifo():  # to open it would wait for whoever writes to it
+        return ConfigError([f"{shown_path(path)}:1:1: is a pipe; write a file in its place"])
     try:
         return load(path, environ=os.environ, shard=shard)
     except ConfigError as error:

@@ -63,7 +63,8 @@ def _code_point(character: Any) -> int:
     return character if isinstance(character, int) else ord(str(character)[:1] or "\0")
 
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]|[^\s\[\]{}:,"]+', re.DOTALL)
+# Possessive: a scalar of ten megabytes would otherwise take a gigabyte for ways back that nobody goes.
+_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[\]{}]|[^\s\[\]{}:,"]+', re.DOTALL)
 _OPENING: dict[str, Callable[[yaml.Mark], Any]] = {
     "{": lambda mark: yaml.MappingStartEvent(None, None, True, mark),
     "[": lambda mark: yaml.SequenceStartEvent(None, None, True, mark),

@@ -5,12 +5,16 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from worker.config.source import Source, decoded, shown_path
+from worker.config.source import Position, Source, UnreadableError, decoded, shown_path
 from worker.stamp import SUFFIXES, stamp
 
 
-def read_source(path: Path) -> Source:
-    """The file's text. Raises OSError, or UnreadableError where it is not UTF-8."""
+def read_source(path: Path, *, pipe: bool = False) -> Source:
+    """The file's text; for that of a `pipe` it waits. Raises OSError, or UnreadableError for what is not UTF-8, and for
+    a pipe unless it may be one.
+    """
+    if path.is_fifo() and not pipe:
+        raise UnreadableError("is a pipe; write a file in its place", Position(1, 1))
     before = stamp(path)
     return Source(name=shown_path(path), path=path, text=decoded(path.read_bytes()), stamp=before)
 
@@ -51,6 +55,8 @@ def check_readable(path: Path, name: str) -> None:
     """Raises ValueError where the file cannot be read."""
     if path.is_dir():
         raise ValueError(f"{name} is a folder, not a file")
+    if path.is_fifo():  # to open it would wait for whoever writes to it
+        raise ValueError(f"{name} is a pipe, not a file")
     try:
         with path.open("rb"):
             return

@@ -3,11 +3,11 @@
 import gc
 import glob
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from worker.config.files import read_source, targets_paths
-from worker.config.problems import raise_all
+from worker.config.problems import Problems, TooManyError, raise_all
 from worker.config.shapes_file import ShapesFile
 from worker.config.source import Place, Problem, Source, UnreadableError, shown_path
 from worker.config.targets_file import TargetList
@@ -38,9 +38,10 @@ def load(
     api, limits, outputs = sections.api(), sections.limits(shard), sections.outputs()
     template = sections.template()
     shapes = ShapesFile(sections.shapes_file, problems)
-    targets = TargetList(template, problems, shapes.pins, recording=recording)
     files = _targets_sources(sections.targets_files, source, shapes.path, problems)
-    with _collector_paused():
+    problems = Problems(problems)
+    targets = TargetList(template, problems, shapes.pins, recording=recording)
+    with _collector_paused(), suppress(TooManyError):
         for file in files:
             if file.text is not _NOT_TEXT:
                 targets.add_file(file)
@@ -72,7 +73,7 @@ def _watched(files: list[Source], sections: WorkerSections, api: ApiSettings) ->
 def _read_worker_file(path: Path) -> Source:
     name = shown_path(path)
     try:
-        return read_source(path)
+        return read_source(path, pipe=True)  # as a shell makes it of -c <(...)
     except FileNotFoundError:
         reason = "no such file; name the configuration with -c/--config PATH or in PLUGIN_PROBE_CONFIG"
     except OSError as error:

@@ -1,6 +1,6 @@
 """From what pydantic found to messages that name the remedy, and from problems to the lines that are printed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +16,8 @@ from worker.settings import ConfigError
 from worker.stamp import Stamp
 
 MAX_LINES = 100
+#: When so much is wrong the rest is not looked at: ten megabytes of mistakes would take a gigabyte.
+MAX_PROBLEMS = 100_000
 #: A shorter one is likely to be part of other words.
 SHORTEST_SECRET = 4
 
@@ -139,6 +141,24 @@ def _model_in(annotation: Any) -> type[Keys] | None:
     return next((model for model in map(_model_in, get_args(annotation)) if model), None)
 
 
+class TooManyError(Exception):
+    """So much is wrong that it makes no sense to go on."""
+
+
+class Problems(list[Problem]):
+    """Those of all files, in the order in which they were found."""
+
+    def append(self, problem: Problem) -> None:
+        """Raises TooManyError when there are too many, this one included."""
+        super().append(problem)
+        if len(self) >= MAX_PROBLEMS:
+            raise TooManyError
+
+    def extend(self, problems: Iterable[Problem]) -> None:
+        for problem in problems:
+            self.append(problem)
+
+
 def raise_all(problems: list[Problem], *, files: Mapping[Path, Stamp] | None = None, secret: str = "") -> None:
     """Raises ConfigError if there are any: file by file, from top to bottom.
 
@@ -157,7 +177,8 @@ def raise_all(problems: list[Problem], *, files: Mapping[Path, Stamp] | None = N
     # Stable, so problems at one position stay in the order in which they were found.
     lines = [line for _, _, line in sorted(rows, key=lambda row: row[:2])]
     if len(problems) > MAX_LINES:
-        lines.append(f"… and {len(problems) - MAX_LINES} more")
+        rest = ", and the rest was not looked at" if len(problems) >= MAX_PROBLEMS else ""
+        lines.append(f"… and {len(problems) - MAX_LINES} more{rest}")
     if len(secret) >= SHORTEST_SECRET:
         lines = [line.replace(secret, "[REDACTED]") for line in lines]
     raise ConfigError(lines, files)

@@ -167,7 +167,9 @@ class _Builder:
             known = self.keys.get(text)
             if known is not None:
                 return known
+        self.place.append("?")  # keys may stand in keys as deep as anything else
         key = self._node(event)
+        self.place.pop()
         if isinstance(key, str):
             return self.keys.setdefault(key, key)
         scalar = type(event) is yaml.ScalarEvent

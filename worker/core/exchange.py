@@ -107,8 +107,8 @@ class Exchange(NamedTuple):
     `started_at` and `ended_at` are Unix seconds; `timeout_s` is what the call was given; `lost_s` is how long our own
     event loop stood still meanwhile; `response_bytes` counts the body after decompression; `excerpt` is the beginning
     of the body, at most 2 kB, without secrets; `stale` says that a kept-alive connection died before the head of a
-    reply was complete, as it does when the server closes it just as the request is written; `headers` are kept only
-    where somebody will look at them (`check`).
+    reply was complete, as it does when the server closes it just as the request is written, or that the server ended
+    it with a 408; `headers` are kept only where somebody will look at them (`check`).
     """
 
     started_at: float

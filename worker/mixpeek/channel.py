@@ -15,6 +15,10 @@ from worker.mixpeek.flight import Flight
 _PIECE_BYTES = 1 << 18
 # What came is taken out of the parser at once, so that it never holds more than the system gives us in one go.
 _PARSER_LIMIT = 1 << 22
+_HEAD_END = b"\r\n\r\n"
+
+#: With this status servers end connections on which they wait for a request.
+REQUEST_TIMEOUT = 408
 
 
 class Channel(ResponseHandler):
@@ -34,6 +38,7 @@ class Channel(ResponseHandler):
     _alarm: asyncio.TimerHandle | None = None
     _carries_calls = False
     _unsent = memoryview(b"")
+    _head = b""  # what has come while the reply's head is incomplete
 
     def send(self, flight: Flight, request: bytes, until: float) -> None:
         """Begins a call on this connection, which may last until then (the loop's time); `flight.over` is done when it
@@ -47,14 +52,8 @@ class Channel(ResponseHandler):
             transport.set_write_buffer_limits(high=1, low=0)  # so that we are told when all of a request has gone
         self._flight = flight
         self._expire_at(until)
-        self._parser = HttpResponseParser(
-            self,
-            self._loop,
-            _PARSER_LIMIT,
-            payload_exception=aiohttp.ClientPayloadError,
-            read_until_eof=True,
-            auto_decompress=False,
-        )
+        self._parser = self._new_parser()
+        self._head = b""
         flight.timeline.send()
         if len(request) > _PIECE_BYTES:
             self._unsent = memoryview(request)
@@ -134,19 +133,57 @@ class Channel(ResponseHandler):
             self._land(error)
 
     def _take(self, flight: Flight, data: bytes) -> None:
+        if flight.status is None:
+            self._head += data
+        try:
+            self._feed(flight, data)
+        except MalformedHeadError:
+            self._feed_again(flight)
+        if flight.take_body():
+            self._land()
+
+    def _feed(self, flight: Flight, data: bytes) -> None:
         assert self._parser is not None
         try:
             heads, upgraded, _ = self._parser.feed_data(data)
         except Exception as error:
-            raise _unreadable(flight) from error
+            if flight.payload is None or not flight.payload.is_eof():
+                raise _unreadable(flight) from error
+            self._should_close = True  # the reply was complete; what follows it is nobody's
+            return
         for head, payload in heads:
             if 100 <= head.code < 200 and head.code != 101:
+                self._head = self._head[self._head.rfind(_HEAD_END) + len(_HEAD_END) :]
                 continue  # interim
-            self._should_close = self._should_close or head.should_close or upgraded or flight.status is not None
+            unsound = head.should_close or upgraded or flight.status is not None or head.code == REQUEST_TIMEOUT
+            self._should_close = self._should_close or unsound
             if flight.status is None:
                 flight.hear(head, payload)
-        if flight.take_body():
-            self._land()
+                self._head = b""
+
+    def _feed_again(self, flight: Flight) -> None:
+        """The parser tells of no head that came in one piece with an error, as that of a body whose chunks are wrong.
+        Nothing may depend on how the network cut the reply: so each head is fed by itself.
+        """
+        self._parser = self._new_parser()
+        pieces, begin = self._head, 0
+        while flight.status is None and begin < len(pieces):
+            found = pieces.find(_HEAD_END, begin)
+            end = len(pieces) if found < 0 else found + len(_HEAD_END)
+            self._feed(flight, pieces[begin:end])
+            begin = end
+        if begin < len(pieces):
+            self._feed(flight, pieces[begin:])
+
+    def _new_parser(self) -> HttpParser[RawResponseMessage]:
+        return HttpResponseParser(
+            self,
+            self._loop,
+            _PARSER_LIMIT,
+            payload_exception=aiohttp.ClientPayloadError,
+            read_until_eof=True,
+            auto_decompress=False,
+        )
 
     def connection_lost(self, exc: BaseException | None) -> None:
         flight, parser = self._flight, self._parser

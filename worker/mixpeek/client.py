@@ -9,6 +9,7 @@ from yarl import URL
 from worker.clock import Clock, SystemClock
 from worker.core.exchange import Answer, Exchange, Failure, NoReply, Phase
 from worker.core.target import Target, TargetKey
+from worker.mixpeek.channel import REQUEST_TIMEOUT
 from worker.mixpeek.contract import encode_request, read_answer
 from worker.mixpeek.credentials import REDACTED, Credentials
 from worker.mixpeek.excerpts import excerpt, one_line
@@ -88,6 +89,8 @@ class Client:
         self.inflight += 1
         try:
             await self._wire.carry(flight, head, rest, timeout_s=timeout_s, fresh=fresh)
+            # Said before our request was there: about the connection, not about the plugin.
+            flight.stale = flight.reused and flight.status == REQUEST_TIMEOUT
         except Exception as error:
             if flight.expired:
                 failed = timed_out(flight.timeline.phase, timeout_s)

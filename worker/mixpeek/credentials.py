@@ -1,12 +1,15 @@
 """The API key: where it comes from, when it is read again, and how it is kept out of everything we show."""
 
+import base64
 import html
 import json
+import logging
 import re
-from collections.abc import Mapping
+import stat
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from worker.clock import Clock, SystemClock
 from worker.settings import ApiSettings, ConfigError
@@ -30,23 +33,34 @@ _MIN_KEY_CHARS = 8
 # A shorter beginning of a secret at the end of a text gives nothing away.
 _MIN_OVERLAP_CHARS = 4
 
+_log = logging.getLogger("plugin_probe.credentials")
+
 
 class Credentials:
     """The key to send, and every spelling of every key seen in this run, to redact.
 
     Raises ConfigError when there is no usable key to begin with. Later a file that vanished or became invalid keeps
-    the old key: a half-written rotation must not turn every probe into a 401.
+    the old key: a half-written rotation must not turn every probe into a 401. `tell` gets what is to be warned of.
     """
 
-    def __init__(self, api: ApiSettings, environ: Mapping[str, str], *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        api: ApiSettings,
+        environ: Mapping[str, str],
+        *,
+        clock: Clock | None = None,
+        tell: Callable[[str], None] = _log.warning,
+    ) -> None:
         self._clock = clock or SystemClock()
+        self._tell = tell
         self._file = api.api_key_file
         self._stamp: Stamp = None
         self._checked_at = self._clock.now()
         self._secrets: list[str] = []
         self._spellings: tuple[str, ...] = ()
         self._byte_spellings: tuple[tuple[int, bytes], ...] = ()
-        self._remember_secret(_proxy_password(api.proxy))
+        for secret in _proxy_secrets(api.proxy):
+            self._remember_secret(secret)
         self._key = self._first_key(api, environ)
         self._remember_secret(self._key)
 
@@ -77,6 +91,8 @@ class Credentials:
         key = _read(self._file)
         if key is None:
             return False
+        if before != self._stamp:  # a 401 reads it again, and would tell the same each time
+            self._warn_of(self._file)
         self._stamp = before
         changed = key != self._key
         self._key = key
@@ -117,6 +133,7 @@ class Credentials:
         if self._file is not None:
             self._stamp = stamp(self._file)
             key = _read(self._file)
+            self._warn_of(self._file)
             source = f"api.api_key_file: {self._file}"
         else:
             name = api.api_key_env or ""
@@ -126,8 +143,13 @@ class Credentials:
             raise ConfigError([f"{source}: no API key there (one word of printable ASCII)"])
         return key
 
-    def _remember_secret(self, secret: str | None) -> None:
-        if not secret or secret in self._secrets:
+    def _warn_of(self, file: Path) -> None:
+        told = exposure(file)
+        if told:
+            self._tell(told)
+
+    def _remember_secret(self, secret: str) -> None:
+        if secret in self._secrets:
             return
         self._secrets.append(secret)
         known = {*self._spellings, *_spellings(secret)}
@@ -138,6 +160,20 @@ class Credentials:
         pattern = f"{_BEARER}(?:{'|'.join(map(_matching, self._spellings))})"
         self._pattern = re.compile(pattern)
         self._byte_pattern = re.compile(pattern.encode())
+
+
+def exposure(file: Path | None) -> str | None:
+    """Who else can read the key file and how to mend that; None where only its owner and group can."""
+    try:
+        mode = stat.S_IMODE(file.stat().st_mode) if file else 0
+    except OSError:  # gone, which others tell
+        return None
+    if not mode & stat.S_IROTH:
+        return None
+    return (
+        f"api.api_key_file: {file}: everybody on this machine can read it (mode {mode:04o});"
+        f" chmod 600 it, or set defaultMode: 0440 where Kubernetes mounts it"
+    )
 
 
 def _rarest(spelling: bytes) -> int:
@@ -175,6 +211,8 @@ def _spellings(secret: str) -> set[str]:
 
 def _read(file: Path) -> str | None:
     try:
+        if file.is_fifo():  # to open it would stop the event loop until somebody writes to it
+            return None
         with file.open("rb") as stream:
             content = stream.read(MAX_FILE_BYTES + 1)
     except OSError:
@@ -187,8 +225,14 @@ def _usable(text: str) -> str | None:
     return key if _KEY.fullmatch(key) else None
 
 
-def _proxy_password(proxy: str | None) -> str | None:
+def _proxy_secrets(proxy: str | None) -> list[str]:
+    """The password, or the user where he alone is the secret, as written and as meant, and what is sent of both."""
     try:
-        return urlsplit(proxy).password if proxy else None
+        parts = urlsplit(proxy or "")
     except ValueError:
-        return None
+        return []
+    written = parts.password or parts.username
+    if not written:
+        return []
+    sent = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+    return [written, unquote(written), base64.b64encode(sent.encode("latin-1", errors="replace")).decode()]

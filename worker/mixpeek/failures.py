@@ -50,6 +50,8 @@ _TABLE: tuple[tuple[type[Exception], Failure | None], ...] = (
     (HttpProcessingError, Failure.DISCONNECTED),
     (OSError, None),
 )
+# Of several addresses that failed each in its own way only the text of the error tells, number by number.
+_LISTED = re.compile(r"\[Errno (\d+)\]")
 # Where aiohttp's messages begin to quote what came.
 _QUOTED = re.compile(r"\bb?['\"]")
 _BY_PHASE = {Phase.DNS: Failure.DNS, Phase.CONNECT: Failure.CONNECT, Phase.TLS: Failure.TLS}
@@ -113,14 +115,24 @@ def forget_frames(error: BaseException) -> None:
 def raise_if_local(error: Exception, failure: Failure) -> None:
     """Raises LocalError when a descriptor, a port or memory was lacking here."""
     for cause in _causes(error):
-        if isinstance(cause, OSError) and cause.errno in _LOCAL_ERRNOS:
-            raise LocalError(cause.errno, os.strerror(cause.errno)) from None
+        for number in _LOCAL_ERRNOS.intersection(_errnos(cause)):
+            raise LocalError(number, os.strerror(number)) from None
     if failure is Failure.DNS:
         # The resolver says "no server could be reached" when it got no socket: find out.
         try:
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()
         except OSError as lacking:
             raise LocalError(lacking.errno, lacking.strerror) from None
+
+
+def _errnos(error: BaseException) -> list[int]:
+    """Its number; those of several addresses where each has another one."""
+    if not isinstance(error, OSError):
+        return []
+    if error.errno is not None:
+        return [error.errno]
+    listed = map(int, _LISTED.findall(str(error)))
+    return [number for number in listed if number != errno.EADDRNOTAVAIL]  # of ::1 where there is no IPv6
 
 
 def _by_phase(error: Exception, phase: Phase) -> Failure:
@@ -185,5 +197,5 @@ def _first_words(error: Exception) -> str:
 
 
 def _os_reason(error: Exception) -> str:
-    number = next((c.errno for c in _causes(error) if isinstance(c, OSError) and c.errno), None)
+    number = next((number for cause in _causes(error) for number in _errnos(cause) if number), None)
     return os.strerror(number).lower() if number and number > 0 else "connection closed"

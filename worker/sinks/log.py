@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any, Literal, TextIO
 
@@ -23,6 +24,8 @@ _LEVELS = {
     "error": logging.ERROR,
     "critical": logging.CRITICAL,
 }
+#: Until then a library need not say again what it has just said.
+AGAIN_S = 1.0
 #: Nested deeper than this is told as text.
 _MOST_DEPTH = 8
 #: Of a longer text the middle is left out: a traceback tells most at both ends.
@@ -138,13 +141,25 @@ class _Unbreakable:
 
 
 class _Bridge(logging.Handler):
-    """Takes what libraries log, and warnings, to the same place; `logger` says whose words they are."""
+    """Takes what libraries log, and warnings, to the same place; `logger` says whose words they are.
+
+    Who says the same over and over is heard once a second: without a free descriptor asyncio tells of each connection
+    that it might have accepted.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last, self._heard_at = ("", ""), -math.inf
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             message = record.getMessage()
         except Exception:  # a library's wrong format string: its words are still worth having
             message = f"{record.msg} {record.args}"
+        said, now = (record.name, message), time.monotonic()
+        if said == self._last and now - self._heard_at < AGAIN_S:
+            return
+        self._last, self._heard_at = said, now
         # Levels between the standard five are taken as the next lower one.
         level = max((known for known in _LEVELS.values() if known <= record.levelno), default=logging.DEBUG)
         structlog.get_logger().log(level, message, logger=record.name, exc_info=record.exc_info)

@@ -14,6 +14,7 @@ from worker.core.track import BUCKETS_S, MOST_SHAPES, VARYING, Track
 from worker.core.vector import VectorReading
 from worker.sinks.labels import RESPONSE_TYPES
 from worker.sinks.reading import Sample, own_counts
+from worker.sinks.text import Redact
 
 _PREFIX = "plugin_probe_"
 _BOUND = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?|\+Inf")
@@ -49,6 +50,16 @@ class Memory:
 
     tracks: dict[TargetKey, Track] = field(default_factory=dict)
     own: list[Sample] = field(default_factory=list)
+
+    def redacted(self, redact: Redact) -> "Memory":
+        """Without the secrets that somebody may have planted in labels that are written again."""
+        return Memory(tracks={key: _redacted(track, redact) for key, track in self.tracks.items()}, own=self.own)
+
+
+def _redacted(track: Track, redact: Redact) -> Track:
+    shape = track.shape_hash and redact(track.shape_hash)
+    vectors = tuple(reading._replace(path=redact(reading.path)) for reading in track.vectors)
+    return track._replace(shape_hash=shape, vectors=vectors)
 
 
 def everyone(_: TargetKey) -> bool:

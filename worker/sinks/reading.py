@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 _SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? ([^ ]+)(?: -?[0-9]+)?")
-_LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"(?:,|$)')
+_LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]++|\\.)*+)"(?:,|$)')
 _ESCAPED = re.compile(r"\\(.)")
 _MEANT = {"n": "\n"}
+#: Nobody writes a longer line; who sends one without an end is not to fill our memory.
+MOST_LINE_BYTES = 1 << 20
 
 
 class Sample(NamedTuple):
@@ -35,6 +37,8 @@ class Reader:
     def feed(self, chunk: bytes) -> Iterator[Sample]:
         """The samples of the lines that are whole by now."""
         whole, newline, self._rest = (self._rest + chunk).rpartition(b"\n")
+        if len(self._rest) > MOST_LINE_BYTES:
+            raise ValueError(f"a line is longer than {MOST_LINE_BYTES >> 20} MiB")
         return self._of(whole) if newline else iter(())
 
     def end(self) -> Iterator[Sample]:
@@ -76,9 +80,7 @@ def _value(written: str) -> float:
 
 def _labels(inside: str) -> dict[str, str]:
     found, end = {}, 0
-    for match in _LABEL.finditer(inside):
-        if match.start() != end:
-            break
+    while match := _LABEL.match(inside, end):  # searching would look through the rest once for each of its characters
         name, value = match.groups()
         found[name] = _ESCAPED.sub(lambda escape: _MEANT.get(escape[1], escape[1]), value) if "\\" in value else value
         end = match.end()

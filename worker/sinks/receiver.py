@@ -164,6 +164,8 @@ class Patience:
 
 
 def _password(file: Path) -> bytes:
+    if file.is_fifo():  # to open it would stop the event loop until somebody writes to it
+        raise ReceiverError(f"password_file: {file}: is a pipe")
     try:
         with file.open("rb") as stream:
             password = stream.read(_MOST_PASSWORD_BYTES).strip()

@@ -11,8 +11,16 @@ def write(path: str | Path, chunks: Iterable[bytes]) -> None:
     """Replaces the file at `path` at once: a reader sees the old content or the new, also after a crash.
 
     A symlink stays one and its target is replaced. The file is readable by all, since node_exporter runs as another
-    user. What is no file (/dev/stdout, a pipe) is written to as it is. OSError passes, and then the old content stands.
+    user. What is no file (/dev/stdout, a pipe) is written to as it is. Raises OSError, which names `path`, and then the
+    old content stands.
     """
+    try:
+        _write(path, chunks)
+    except OSError as error:  # of its own it names no file where the disk is full, or one that nobody knows
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
+
+
+def _write(path: str | Path, chunks: Iterable[bytes]) -> None:
     final = Path(os.path.realpath(path))
     if final.exists() and not final.is_file():
         with open(path, "wb") as device:

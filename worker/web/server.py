@@ -13,28 +13,24 @@ from aiohttp import web
 from worker.core.shard import Shard
 from worker.core.target import TargetKey
 from worker.sinks.negotiation import PLAIN, content_type, wants_openmetrics
+from worker.web.answering import Places, sent_in_time
 from worker.web.blackbox import blackbox_text, explain_text
 from worker.web.board import Shown
+from worker.web.bounds import Bounds
 from worker.web.page import status_page
+from worker.web.secure import secure
 
 #: What blackbox_exporter leaves of the scrape's time-out, for the answer to travel.
 SCRAPE_MARGIN_S = 0.5
 DEFAULT_PROBE_S = 10.0
+#: Nobody waits longer, whatever time-out he names.
+MOST_PROBE_S = 120.0
 #: A scrape holds the loop for so long and one piece more.
 SLICE_S = 0.00025
 #: A larger piece is compressed beside the event loop: 64 kB take a millisecond.
 INLINE_BYTES = 16_384
 #: So many targets are shown at a time, before probes get their turn.
 BATCH = 100
-
-#: Nothing on the page loads or sends anything; its only style is inline.
-_SECURITY = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
-
 
 Application = web.Application
 
@@ -58,16 +54,23 @@ ProbeNow = Callable[[TargetKey, float], Awaitable[bool]]
 
 
 def make_app(
-    surface: Surface, *, reload: Reload | None = None, probe: ProbeNow | None = None, shard: Shard | None = None
+    surface: Surface,
+    *,
+    reload: Reload | None = None,
+    probe: ProbeNow | None = None,
+    shard: Shard | None = None,
+    bounds: Bounds | None = None,
 ) -> Application:
     """`reload` and `probe` are there only when they were enabled. `shard` is whose targets these are."""
-    app = Application()
+    bounds = bounds or Bounds()
+    places = Places(bounds)
+    app = Application(middlewares=[sent_in_time(bounds)])
     app.on_response_prepare.append(_secure)
-    app.router.add_get("/metrics", _Metrics(surface).answer)
+    app.router.add_get("/metrics", places.kept_by(_Metrics(surface).answer))
     app.router.add_get("/-/healthy", _healthy)
     app.router.add_get("/-/ready", _Ready(surface).answer)
-    app.router.add_get("/", _Status(surface, shard).answer)
-    app.router.add_get("/api/v1/targets", _Targets(surface).answer)
+    app.router.add_get("/", places.kept_by(_Status(surface, shard).answer))
+    app.router.add_get("/api/v1/targets", places.kept_by(_Targets(surface).answer))
     app.router.add_get("/api/v1/targets/{namespace}/{plugin}", _OneTarget(surface, shard).answer)
     if reload:
         app.router.add_post("/-/reload", _Reload(reload).answer)
@@ -77,8 +80,7 @@ def make_app(
 
 
 async def _secure(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(_SECURITY)
-    response.headers.popall("Server", None)
+    secure(response)
 
 
 async def _healthy(_request: web.Request) -> web.Response:
@@ -228,4 +230,4 @@ def _within_s(request: web.Request) -> float:
         given_s = float(request.headers.get("X-Prometheus-Scrape-Timeout-Seconds", ""))
     except ValueError:
         return DEFAULT_PROBE_S
-    return max(given_s - SCRAPE_MARGIN_S, 0.1) if given_s < float("inf") else DEFAULT_PROBE_S
+    return min(max(given_s - SCRAPE_MARGIN_S, 0.1), MOST_PROBE_S) if given_s < float("inf") else DEFAULT_PROBE_S
