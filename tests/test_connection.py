@@ -62,6 +62,20 @@ async def test_a_client_with_calls_under_way_is_closed_later() -> None:
     await rig.connection.close()
 
 
+async def test_what_was_made_for_a_target_is_kept_until_it_has_left() -> None:
+    """Through the worker: a daemon that is reloaded again and again would keep every target that it ever had."""
+    stays, leaves = make_target("stays"), make_target("leaves")
+    settings = Settings(api=API, template=stays, targets=(stays, leaves))
+    async with assemble(settings, Launch(environ=ENVIRON), targets=settings.targets) as worker:
+        client = worker.connection._client
+        assert client
+        for target in settings.targets:
+            await worker.connection.call(target, False)
+        assert [*client._requests] == [stays.key, leaves.key]
+        worker.engine.forget(leaves.key)
+        assert [*client._requests] == [stays.key]
+
+
 async def test_a_certificate_that_was_rotated_in_place_makes_a_new_client(tmp_path: Path) -> None:
     rig, file = Rig(), tmp_path / "ca.pem"
     trustme.CA().cert_pem.write_to_path(file)

@@ -49,11 +49,16 @@ T = TypeVar("T")
 
 
 class FanOut:
-    """Every sink behind one face; one that fails silences no other."""
+    """Every sink behind one face; one that fails silences no other. `forget` is told, too, of targets that have left."""
 
-    def __init__(self, sinks: Mapping[str, Recorder], failed: Callable[[str, Exception], None]) -> None:
+    def __init__(
+        self,
+        sinks: Mapping[str, Recorder],
+        failed: Callable[[str, Exception], None],
+        forget: Callable[[TargetKey], None] = lambda _: None,
+    ) -> None:
         self._record = [(name, sink.record) for name, sink in sinks.items()]
-        self._forget = [(name, sink.forget) for name, sink in sinks.items()]
+        self._forget = [("requests", forget), *((name, sink.forget) for name, sink in sinks.items())]
         self._failed = failed
 
     def record(self, recorded: Recorded) -> None:
@@ -97,7 +102,7 @@ class Worker:
             event=log.event,
             wall=clock.wall,
         )
-        recorder = FanOut({"metrics": metrics, "log": log, **extra}, self._sink_failed)
+        recorder = FanOut({"metrics": metrics, "log": log, **extra}, self._sink_failed, connection.forget)
         jumps = Jumps(clock=clock, tracks=lambda: self.engine.tracks)
         self._world = World(
             call=lambda target, fresh: jumps.minded(connection.call(target, fresh)),

@@ -5,7 +5,7 @@ from typing import Any
 
 from worker.clock import Clock
 from worker.core.exchange import Exchange
-from worker.core.target import Target
+from worker.core.target import Target, TargetKey
 from worker.mixpeek.client import Client
 from worker.mixpeek.credentials import Credentials
 from worker.settings import ApiSettings
@@ -42,6 +42,11 @@ class Connection:
         await self._retire()
         self._api, self._certificates = api, certificates
         self._credentials, self._client = credentials, client
+
+    def forget(self, key: TargetKey) -> None:
+        """A target that is listed no more."""
+        if self._client:
+            self._client.forget(key)
 
     def call(self, target: Target, fresh: bool) -> Coroutine[Any, Any, Exchange]:
         assert self._client, "opened before the first call"

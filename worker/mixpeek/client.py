@@ -22,8 +22,6 @@ from worker.mixpeek.wire import Wire
 from worker.settings import ApiSettings
 
 MAX_REQUEST_ID_CHARS = 128
-#: So many requests are kept made; more than that many targets are made anew now and then.
-MOST_REQUESTS = 250_000
 
 
 class Client:
@@ -179,12 +177,14 @@ class Client:
             self._fresh_headers = self._kept_headers + b"Connection: close\r\n"
         return self._fresh_headers if fresh else self._kept_headers
 
+    def forget(self, key: TargetKey) -> None:
+        """The target is listed no more: what is kept for its next call goes."""
+        self._requests.pop(key, None)
+
     def _request(self, target: Target) -> tuple[bytes, bytes]:
         """The first line, and what follows the headers: the same at every probe, so made once."""
         made = self._requests.get(target.key)
         if made is None or made[0] is not target:
-            if len(self._requests) >= MOST_REQUESTS:
-                self._requests.clear()  # of targets that left, for the most part
             body = encode_request(target.inputs, target.parameters)
             line = f"POST {self._asked(target.key)} HTTP/1.1\r\n".encode()
             made = self._requests[target.key] = (target, line, b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
