@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make demo` and `make test`. They need python3.11+, make and a package index.
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check format lint types bench bench-servers dashboards manifests lock servers clean
+.PHONY: help demo run test check format lint types bench bench-servers soak truth fuzz dashboards manifests outcomes lock servers clean
 
 # The first Python that is new enough; `make PYTHON=/path/to/python` overrules.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
@@ -38,11 +38,23 @@ types: $(VENV)/dev
 bench: $(VENV)/dev bench-servers  ## benchmarks: ratios within one run, in a table and in build/bench.json
 	$(BIN)/python -m tests.benchmarks
 
+soak: $(VENV)/dev  ## 10 minutes over 5,000 targets with every fault: does it stay as it is? in build/soak.json as well
+	$(BIN)/python -m tests.soak soak
+
+truth: $(VENV)/dev  ## 1,000,000 healthy probes in trying circumstances: is any down? in build/truth.json as well
+	$(BIN)/python -m tests.soak truth
+
+fuzz: $(VENV)/dev  ## 100,000 random examples of what the tests try 2,000 of; FUZZ_EXAMPLES= for more
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100000} nice $(BIN)/pytest -q tests/fuzz --timeout=0
+
 dashboards: $(VENV)/dev  ## renew the JSON of the dashboards
 	$(BIN)/python -m deploy.grafana
 
 manifests: $(VENV)/dev  ## renew what is in the manifests and comes from elsewhere
 	$(BIN)/python -m deploy.kubernetes
+
+outcomes: $(VENV)/dev  ## renew docs/outcomes.md, the table of faults
+	$(BIN)/python -m tests.faults
 
 lock: $(VENV)/dev  ## renew the hashed locks, which name no registry
 	$(BIN)/uv pip compile $(LOCKED) pyproject.toml --extra remote-write -o requirements.lock

@@ -49,7 +49,7 @@ T = TypeVar("T")
 
 
 class FanOut:
-    """Every sink behind one face; one that fails silences no other. `forget` is told, too, of targets that have left."""
+    """Every sink behind one face; one that fails silences no other. `forget` hears of targets that have left, too."""
 
     def __init__(
         self,

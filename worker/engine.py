@@ -225,10 +225,12 @@ class Engine:
             return 0.0
 
     def _settle(self, probe: Probe, exchange: Exchange, version: int) -> None:
+        track = self.tracks.get(probe.target.key, Track())
+        judgement = probe.hear(exchange, track)
+        if judgement.outcome is Outcome.RATE_LIMITED:  # of a target that has left, too: its namespace was meant
+            self._pause(probe, judgement)
         if not self._running.is_current(probe):
             return
-        track = self.tracks[probe.target.key]
-        judgement = probe.hear(exchange, track)
         again = None if judgement.outcome.up else self._again(probe, judgement, exchange, version)
         if again:
             probe.tries = again.tries
@@ -240,8 +242,6 @@ class Engine:
 
     def _again(self, probe: Probe, judgement: Judgement, exchange: Exchange, version: int) -> Again | None:
         now = self._clock.now()
-        if judgement.outcome is Outcome.RATE_LIMITED:
-            self._pause(probe, judgement, now)
         decision = next_attempt(
             judgement,
             probe.tries,
@@ -253,9 +253,9 @@ class Engine:
         )
         return decision if isinstance(decision, Again) else None
 
-    def _pause(self, probe: Probe, judgement: Judgement, now: float) -> None:
-        key, most_s = probe.target.key, self.terms.policy.max_retry_after_s
-        wait_s = throttle_wait_s(judgement.retry_after_s, probe.tries.throttled, most_s)
+    def _pause(self, probe: Probe, judgement: Judgement) -> None:
+        key, now = probe.target.key, self._clock.now()
+        wait_s = throttle_wait_s(judgement.retry_after_s, probe.tries.throttled, self.terms.policy.max_retry_after_s)
         paused = "everything" if self.terms.limits.pause(key.namespace, now, now + wait_s) else "namespace"
         self._world.event("limits.throttled", level="warning", **key._asdict(), paused=paused, wait_s=round(wait_s, 3))
 

@@ -145,6 +145,7 @@ def test_a_rate_is_read(text: str, count: int, period_s: float) -> None:
         ("2.5/s", "write 150/m"),
         ("0.1/m", "write 6/h"),
         ("0.00001/s", "longer window"),
+        ("16667.5/s", "longer window"),
         (5, "write 5/s"),
         ("100/min", "write it like 5/s"),
         ("5/d", "write it like 5/s"),

@@ -154,6 +154,6 @@ def _whole_rate_hint(number: float, unit: str) -> str:
     """0.5/s is 30/m: the same rate over the next longer window in which it is whole."""
     for longer in ("s", "m", "h"):
         count = number * _SECONDS_PER_UNIT[longer] / _SECONDS_PER_UNIT[unit]
-        if count >= 1 and count == int(count):
+        if 1 <= count <= MAX_RATE_COUNT and count == int(count):
             return f"; write {int(count)}/{longer}"
     return "; write it over a longer window, like 30/m or 10/h"

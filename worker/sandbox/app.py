@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from worker.sandbox import documents
+from worker.sandbox import documents, openapi
 from worker.sandbox.answers import Refusal, detail, realtime_body, refusal, too_many_requests, unauthorized
 from worker.sandbox.bucket import Standing
 from worker.sandbox.namespaces import ListQuery, ListRequest, list_namespaces
@@ -23,6 +23,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _SANDBOX = web.AppKey("sandbox", Sandbox)
 _MAX_BODY_BYTES = 32 * 1024 * 1024
+_OPEN_TO_ALL = ("/openapi.json", "/v1/health")
 _log = logging.getLogger("plugin_probe.sandbox")
 
 
@@ -47,6 +48,7 @@ def make_app(sandbox: Sandbox) -> web.Application:
     plugins = "/v1/namespaces/{namespace}/plugins"
     app.add_routes(
         [
+            web.get("/openapi.json", _openapi),
             web.get("/v1/health", _health),
             web.post("/v1/namespaces/list", _namespaces),
             web.get(plugins, _plugins),
@@ -81,7 +83,7 @@ async def _envelope(request: web.Request, handler: Handler) -> web.StreamRespons
     sandbox = request.app[_SANDBOX]
     standing = sandbox.bucket.look()
     try:
-        if request.path != "/v1/health":
+        if request.path not in _OPEN_TO_ALL:
             standing = _admit(sandbox, request)
         response = await handler(request)
     except RefusedError as refused:
@@ -121,6 +123,10 @@ def _headers(sandbox: Sandbox, standing: Standing) -> dict[str, str]:
         "X-RateLimit-Reset": str(math.ceil(time.time() + standing.full_in_s)),
         "X-RateLimit-Window": str(sandbox.rate_limit.window_s),
     }
+
+
+async def _openapi(request: web.Request) -> web.Response:
+    return _document(openapi.description())
 
 
 async def _health(request: web.Request) -> web.Response:
