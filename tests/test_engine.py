@@ -716,6 +716,24 @@ def test_a_target_that_comes_back_while_its_call_is_in_flight_starts_anew() -> N
     assert len(instants) == len(set(instants))
 
 
+def test_a_429_for_a_target_that_has_left_pauses_its_namespace_too() -> None:
+    stays, leaves = make_target("stays", interval_s=5.0), make_target("leaves", interval_s=600.0)
+
+    async def main() -> Rig:
+        rig = Rig(
+            lambda target, _number: throttled(40.0) if target == leaves else OK,
+            takes_s=lambda target: 25.0 if target == leaves else 0.1,
+        )
+        rig.later(31.0, rig.engine.replace_targets, [stays])
+        return await rig.forever([stays, leaves], 200.0)
+
+    rig = virtually(main())
+    told_at = rig.starts("leaves")[0] + 25.0
+    assert rig.starts("leaves")[0] < 31.0 < told_at
+    assert [at for at in rig.starts("stays") if told_at < at < told_at + 40.0] == []
+    assert [at for at in rig.starts("stays") if at > told_at + 40.0]
+
+
 def test_a_target_that_comes_back_while_it_was_to_be_asked_again_is_not_asked_twice() -> None:
     target = make_target("p", interval_s=600.0)
 
