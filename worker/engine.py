@@ -225,7 +225,7 @@ class Engine:
             return 0.0
 
     def _settle(self, probe: Probe, exchange: Exchange, version: int) -> None:
-        track = self.tracks.get(probe.target.key, Track())
+        track = self.tracks.get(probe.target.key) or Track()
         judgement = probe.hear(exchange, track)
         if judgement.outcome is Outcome.RATE_LIMITED:  # of a target that has left, too: its namespace was meant
             self._pause(probe, judgement)
