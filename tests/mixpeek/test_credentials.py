@@ -35,8 +35,10 @@ def from_environment(key: str = KEY, proxy: str | None = None) -> Credentials:
     return Credentials(ApiSettings(base_url="http://x", api_key_env="THE_KEY", proxy=proxy), {"THE_KEY": key})
 
 
-def from_file(file: Path, clock: Clock) -> Credentials:
-    return Credentials(ApiSettings(base_url="http://x", api_key_file=file), {}, clock=clock)
+def from_file(file: Path, clock: Clock, told: list[str] | None = None) -> Credentials:
+    """`told` gets the warnings."""
+    tell = (told if told is not None else []).append
+    return Credentials(ApiSettings(base_url="http://x", api_key_file=file), {}, clock=clock, tell=tell)
 
 
 @pytest.fixture
@@ -133,45 +135,36 @@ def test_repr_shows_no_key(key_file: Path) -> None:
     assert repr(from_file(key_file, Clock())) == f"Credentials(file={str(key_file)!r})"
 
 
-def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-
-
 @pytest.mark.parametrize("mode", [0o644, 0o604, 0o444])
-def test_a_key_file_that_everybody_can_read_is_told_at_the_start_and_works(
-    key_file: Path, caplog: pytest.LogCaptureFixture, mode: int
-) -> None:
+def test_a_key_file_that_everybody_can_read_is_told_at_the_start_and_works(key_file: Path, mode: int) -> None:
+    told: list[str] = []
     key_file.chmod(mode)
-    assert from_file(key_file, Clock()).key() == KEY
-    assert warnings(caplog) == [
+    assert from_file(key_file, Clock(), told).key() == KEY
+    assert told == [
         f"api.api_key_file: {key_file}: everybody on this machine can read it (mode {mode:04o});"
         " chmod 600 it, or set defaultMode: 0440 where Kubernetes mounts it"
     ]
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o400, 0o440, 0o640])
-def test_a_key_file_of_its_owner_and_group_is_not_told(
-    key_file: Path, caplog: pytest.LogCaptureFixture, mode: int
-) -> None:
+def test_a_key_file_of_its_owner_and_group_is_not_told(key_file: Path, mode: int) -> None:
+    told: list[str] = []
     key_file.chmod(mode)
-    from_file(key_file, Clock())
-    from_environment()
-    assert warnings(caplog) == []
+    from_file(key_file, Clock(), told)
+    assert told == []
 
 
-def test_a_changed_key_file_is_told_once_however_often_it_is_read(
-    key_file: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_changed_key_file_is_told_once_however_often_it_is_read(key_file: Path) -> None:
     key_file.chmod(0o600)
-    clock = Clock()
-    credentials = from_file(key_file, clock)
+    clock, warned = Clock(), list[str]()
+    credentials = from_file(key_file, clock, warned)
     replace_file(key_file, "sk_second_0123456789")
     key_file.chmod(0o644)
     clock.time_s += CHECK_INTERVAL_S
     for _ in range(3):
         credentials.key()
         credentials.reread()
-    (told,) = warnings(caplog)
+    (told,) = warned
     assert str(key_file) in told
     assert "sk_second" not in told
 
