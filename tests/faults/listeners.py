@@ -64,9 +64,10 @@ class House:
         self.urls["http_meets_tls"] = f"http://127.0.0.1:{secure}"
 
     def _open_dead(self) -> None:
-        closed = socket.create_server(("127.0.0.1", 0))
-        self.urls["refused"] = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        closed.close()
+        deaf = socket.socket()  # it holds its port, which would be the next one's otherwise, and does not listen
+        deaf.bind(("127.0.0.1", 0))
+        self._kept.append(deaf)
+        self.urls["refused"] = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         # Nobody accepts, and the queue is full: Linux drops every SYN that comes then.
         full = socket.create_server(("127.0.0.1", 0), backlog=0)
         for _ in range(4):
