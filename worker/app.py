@@ -55,7 +55,7 @@ class FanOut:
         self,
         sinks: Mapping[str, Recorder],
         failed: Callable[[str, Exception], None],
-        forget: Callable[[TargetKey], None] = lambda _: None,
+        forget: Callable[[TargetKey], None],
     ) -> None:
         self._record = [(name, sink.record) for name, sink in sinks.items()]
         self._forget = [("requests", forget), *((name, sink.forget) for name, sink in sinks.items())]

@@ -8,23 +8,18 @@ import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import click
 
 from worker.command import fail, launch, read_or_leave, run_to_end
 from worker.core.exits import Exit, FailOn
 from worker.ending import drop_stdout, leave, prepare_streams, printed
-from worker.options import Duration, FailOnType, Id, JsonObject, ReportType, common
+from worker.options import Duration, Id, JsonObject, common, reporting
 from worker.report_command import report
 from worker.shapes_command import shapes
 from worker.shard_options import COUNT_OPTION, INDEX_OPTION, shard_of, sharded
 from worker.version import VERSION
-
-if TYPE_CHECKING:
-    from worker.batch import Done
-
-T = TypeVar("T")
 
 
 class Commands(click.Group):
@@ -46,9 +41,7 @@ def cli() -> None:
 
 @cli.command()
 @common
-@click.option("--format", "fmt", type=click.Choice(["table", "json", "none"]), default="table", show_default=True)
-@click.option("--report", "reports", type=ReportType(), multiple=True, help="Also write a report; repeatable.")
-@click.option("--fail-on", type=FailOnType(), default="down", show_default=True, help="What makes it exit with 1.")
+@reporting
 @click.option("--deadline", type=Duration(), help="Nothing new starts after this.  [default: schedule.deadline]")
 @click.option("--period", type=Duration(), help="How often this batch is run.  [default: schedule.interval]")
 @click.option("--only", multiple=True, metavar="NS[/PLUGIN]", help="Only these targets (glob); repeatable.")
@@ -85,6 +78,7 @@ def once(
     from worker.batch import Order, chosen, run_batch
     from worker.config.plan import plan_warnings
     from worker.config.shapes_file import pin_warnings
+    from worker.sinks.report_kinds import print_report
 
     targets = chosen(settings.targets, only)
     if only and not targets:
@@ -104,8 +98,7 @@ def once(
     # on a terminal the table tells what failed: the same again as log lines would only hide it
     quiet = "error" if fmt == "table" and sys.stderr.isatty() else None
     done = run_to_end(run_batch(settings, launch(log_level or quiet, log_format), order))
-    shown = {"json": _print_json, "table": _print_table}
-    taken = fmt == "none" or printed(lambda: shown[fmt](done))
+    taken = fmt == "none" or printed(lambda: print_report(fmt, done.run, done.rows, done.summary))
     leave(done.code if taken else Exit.WORKER_FAILED)
 
 
@@ -248,27 +241,21 @@ def demo(config: Path, log_level: str | None, log_format: str | None, keep: bool
     """Probe the sandbox's samples, healthy and sick, once and print the table."""
     from worker.local import run_demo
     from worker.sandbox.plugins import PluginError
+    from worker.sinks.report_kinds import print_report
 
     announce = (lambda url: click.echo(f"plugin-probe: status page at {url}", err=True)) if keep else None
     try:
-        surprises = run_to_end(run_demo(launch(log_level or "error", log_format), show=_print_table, announce=announce))
+        demonstration = run_demo(
+            launch(log_level or "error", log_format),
+            show=lambda done: print_report("table", done.run, done.rows, done.summary),
+            announce=announce,
+        )
+        surprises = run_to_end(demonstration)
     except PluginError as error:
         fail([str(error)])
     for surprise in surprises:
         click.echo(surprise, err=True)
     leave(Exit.FOUND if surprises else Exit.OK)
-
-
-def _print_table(done: "Done") -> None:
-    from worker.sinks.table import print_table
-
-    print_table(done.rows, done.summary, elapsed_s=done.run.duration_s)
-
-
-def _print_json(done: "Done") -> None:
-    from worker.sinks.report_kinds import print_json
-
-    print_json(done.run, done.rows, done.summary)
 
 
 cli.add_command(shapes)

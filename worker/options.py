@@ -87,28 +87,42 @@ class ReportType(click.ParamType[tuple[str, Path]]):
         return kind, Path(path)
 
 
-def common(command: Command) -> Command:
-    """What every command takes."""
-    options = [
-        click.option(
-            "-c",
-            "--config",
-            type=click.Path(path_type=Path),
-            default=lambda: os.environ.get(CONFIG_VARIABLE) or "config/worker.yaml",
-            show_default=f"${CONFIG_VARIABLE}, then config/worker.yaml",
-            help="The worker's configuration.",
-        ),
-        click.option(
-            "--log-level",
-            type=click.Choice(LEVELS),
-            help="Least level that is logged.  [default: info; error where a table on a terminal tells the same]",
-        ),
-        click.option(
-            "--log-format",
-            type=click.Choice(["json", "console"]),
-            help="Default: console on a terminal, else json.",
-        ),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+def taking(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    """These options as one decorator, in the order in which --help shows them."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+#: What every command takes.
+common = taking(
+    click.option(
+        "-c",
+        "--config",
+        type=click.Path(path_type=Path),
+        default=lambda: os.environ.get(CONFIG_VARIABLE) or "config/worker.yaml",
+        show_default=f"${CONFIG_VARIABLE}, then config/worker.yaml",
+        help="The worker's configuration.",
+    ),
+    click.option(
+        "--log-level",
+        type=click.Choice(LEVELS),
+        help="Least level that is logged.  [default: info; error where a table on a terminal tells the same]",
+    ),
+    click.option(
+        "--log-format",
+        type=click.Choice(["json", "console"]),
+        help="Default: console on a terminal, else json.",
+    ),
+)
+
+#: What a command takes that tells of a batch, and ends with the batch's exit code.
+reporting = taking(
+    click.option("--format", "fmt", type=click.Choice(["table", "json", "none"]), default="table", show_default=True),
+    click.option("--report", "reports", type=ReportType(), multiple=True, help="Also write a report; repeatable."),
+    click.option("--fail-on", type=FailOnType(), default="down", show_default=True, help="What makes it exit with 1."),
+)

@@ -8,7 +8,7 @@ import click
 from worker.command import fail, read_or_leave
 from worker.core.exits import Exit, FailOn, exit_code
 from worker.ending import leave, printed
-from worker.options import Duration, FailOnType, ReportType, common
+from worker.options import Duration, common, reporting
 
 if TYPE_CHECKING:
     from worker.merging import Merged
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 @click.argument("files", nargs=-1, metavar="FILE|FOLDER...", type=click.Path(path_type=Path))
 @click.option("--merge", is_flag=True, help="Make one report of the JSON reports of a batch's shards.")
 @click.option("--period", type=Duration(), help="How often the batch is run.  [default: schedule.interval]")
-@click.option("--format", "fmt", type=click.Choice(["table", "json", "none"]), default="table", show_default=True)
-@click.option("--report", "reports", type=ReportType(), multiple=True, help="Also write a report; repeatable.")
-@click.option("--fail-on", type=FailOnType(), default="down", show_default=True, help="What makes it exit with 1.")
+@reporting
 def report(
     config: Path,
     log_level: str | None,
@@ -49,10 +47,11 @@ def report(
         raise click.UsageError("--merge needs the files: `once --report json=shard-I.json`, then --merge shard-*.json")
     settings = read_or_leave(config, calling=False)
     from worker.merging import merge as merged
+    from worker.sinks.report_kinds import print_report
 
     whole = merged(_read(files, period or settings.schedule.interval_s), settings.targets)
     failed = _write(reports, whole)
-    taken = fmt == "none" or printed(lambda: _print(fmt, whole))
+    taken = fmt == "none" or printed(lambda: print_report(fmt, whole.run, whole.rows, whole.summary))
     for note in whole.notes:  # after the table, which may be long
         click.echo(note, err=True)
     code = exit_code(whole.summary, fail_on, complete=whole.run.complete, outputs_failed=failed)
@@ -90,14 +89,3 @@ def _write(reports: tuple[tuple[str, Path], ...], whole: "Merged") -> bool:
     for kind, path, error in failures:
         click.echo(f"{path}: can't write the {kind} report: {error.strerror or error}", err=True)
     return bool(failures)
-
-
-def _print(fmt: str, whole: "Merged") -> None:
-    if fmt == "json":
-        from worker.sinks.report_kinds import print_json
-
-        print_json(whole.run, whole.rows, whole.summary)
-    else:
-        from worker.sinks.table import print_table
-
-        print_table(whole.rows, whole.summary, elapsed_s=whole.run.duration_s)

@@ -1,12 +1,13 @@
 """Which shard this worker is: as options say it, as Kubernetes tells a pod, or as the host is named."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import click
 
 from worker.core.shard import Shard
+from worker.options import taking
 
 INDEX_OPTION, COUNT_OPTION = "--shard-index", "--shard-count"
 COUNT_VARIABLE = "PLUGIN_PROBE_SHARDS"
@@ -17,29 +18,22 @@ INDEX_VARIABLES = ("JOB_COMPLETION_INDEX", "PLUGIN_PROBE_SHARD_INDEX")
 _NUMBER = r"[0-9]{1,9}"
 _REPLICAS = "a Job's completions or a StatefulSet's replicas"
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def sharded(command: Command) -> Command:
-    """What a command takes that probes a part of the targets."""
-    options = [
-        click.option(
-            INDEX_OPTION,
-            type=int,
-            metavar="I",
-            help="Probe this worker's part of the targets alone, from 0."
-            f"  [default: ${', $'.join(INDEX_VARIABLES)}, then the host name's suffix]",
-        ),
-        click.option(
-            COUNT_OPTION,
-            type=int,
-            metavar="N",
-            help=f"How many workers share targets and limits.  [default: ${COUNT_VARIABLE}]",
-        ),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+#: What a command takes that probes a part of the targets.
+sharded = taking(
+    click.option(
+        INDEX_OPTION,
+        type=int,
+        metavar="I",
+        help="Probe this worker's part of the targets alone, from 0."
+        f"  [default: ${', $'.join(INDEX_VARIABLES)}, then the host name's suffix]",
+    ),
+    click.option(
+        COUNT_OPTION,
+        type=int,
+        metavar="N",
+        help=f"How many workers share targets and limits.  [default: ${COUNT_VARIABLE}]",
+    ),
+)
 
 
 class _Given(NamedTuple):

@@ -36,8 +36,13 @@ def _report(kind: str, run: RunInfo, rows: Sequence[Row], summary: Summary) -> I
     return json_chunks(run, rows, summary)
 
 
-def print_json(run: RunInfo, rows: Iterable[Row], summary: Summary) -> None:
-    """The report on stdout."""
+def print_report(fmt: str, run: RunInfo, rows: Sequence[Row], summary: Summary) -> None:
+    """The report on stdout, as a `table` or as `json`."""
+    if fmt == "table":
+        from worker.sinks.table import print_table
+
+        print_table(rows, summary, elapsed_s=run.duration_s)
+        return
     sys.stdout.flush()
     sys.stdout.buffer.writelines(json_chunks(run, rows, summary))
     sys.stdout.buffer.flush()
