@@ -69,6 +69,15 @@ def serving(*command: str, ready: str, folder: Path, **environment: str) -> Iter
             process.wait()
 
 
+@contextmanager
+def pushgateway(folder: Path) -> Iterator[tuple[str, int]]:
+    """An empty one that keeps nothing: its URL, and its process's id."""
+    address = f"127.0.0.1:{free_port()}"
+    command = ("prometheus-pushgateway", f"--web.listen-address={address}", "--persistence.file=", "--log.level=error")
+    with serving(*command, ready=f"http://{address}/-/ready", folder=folder) as process:
+        yield f"http://{address}", process.pid
+
+
 def wait(condition: Callable[[], bool], what: str) -> None:
     until = time.monotonic() + PATIENCE_S
     while not condition():

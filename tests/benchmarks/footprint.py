@@ -28,7 +28,7 @@ from tests.benchmarks.figure import Missing, Reading, Row
 from tests.benchmarks.options import Options
 from tests.benchmarks.spent import cpu_of_s, peak_bytes
 from tests.benchmarks.startup import instant_server
-from tests.programs import free_port, serving
+from tests.programs import free_port, pushgateway, serving
 
 SIZES = (100, 1_000, 10_000)
 #: Targets of a namespace.
@@ -116,11 +116,8 @@ def _second(launcher: Child, config: Path) -> dict[str, Any]:
 
 @contextmanager
 def _pushgateway(folder: Path) -> Iterator[Running]:
-    address = f"127.0.0.1:{free_port()}"
-    url = f"http://{address}"
-    command = (GATEWAY, f"--web.listen-address={address}", "--persistence.file=", "--log.level=error")
-    with serving(*command, ready=f"{url}/-/ready", folder=folder) as process:
-        yield Running(process.pid, url, folder)
+    with pushgateway(folder) as (url, pid):
+        yield Running(pid, url, folder)
 
 
 def _installed() -> bool:

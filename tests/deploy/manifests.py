@@ -121,7 +121,7 @@ def build(overlay: str, *components: str, over: bool = False) -> Objects:
         copy = Path(name) / "deploy" / "kubernetes"
         shutil.copytree(FOLDER, copy, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copytree(ROOT / "config", Path(name) / "config")
-        return _built(_with(copy / "overlays", overlay, components, over=over))
+        return kustomized(_with(copy / "overlays", overlay, components, over=over))
 
 
 def _with(overlays: Path, overlay: str, components: Sequence[str], *, over: bool) -> Path:
@@ -139,7 +139,8 @@ def _with(overlays: Path, overlay: str, components: Sequence[str], *, over: bool
     return written.parent
 
 
-def _built(folder: Path) -> Objects:
+def kustomized(folder: Path) -> Objects:
+    """What kubectl builds there, without a warning."""
     ended = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, ""), ended.stderr
     assert "# Warning" not in ended.stdout, ended.stdout

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import cast
 
@@ -15,6 +16,18 @@ def blocks(page: str, language: str) -> list[str]:
     """What stands between fences of this language, without its indentation."""
     found = re.findall(rf"^( *)```{language}\n(.*?)^\1```$", page, re.DOTALL | re.MULTILINE)
     return [re.sub(rf"^{indent}", "", text, flags=re.MULTILINE) for indent, text in found]
+
+
+def files(page: str) -> dict[str, str]:
+    """Those that it shows in YAML, by the path that is each one's first line."""
+    return {block.partition("\n")[0].removeprefix("# "): block for block in blocks(page, "yaml")}
+
+
+def rows(page: str, line: str) -> list[list[str]]:
+    """Of the first table below that line, without its head."""
+    lines = page.split(f"{line}\n", 1)[1].splitlines()
+    table = list(takewhile(lambda one: one.startswith("|"), dropwhile(lambda one: not one.startswith("|"), lines)))
+    return [[cell.strip() for cell in one.strip().strip("|").split("|")] for one in table[2:]]
 
 
 def commands(text: str) -> Iterator[str]:

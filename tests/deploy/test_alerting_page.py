@@ -19,7 +19,7 @@ import yaml
 from pydantic import ValidationError
 
 from tests.deploy import rule_files
-from tests.deploy.pages import blocks, commands, read
+from tests.deploy.pages import blocks, commands, files, read, rows
 from tests.programs import ROOT, free_port, get, needs, serving, wait
 from worker.config.load import load
 from worker.config.model import TargetKeys
@@ -87,8 +87,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     shutil.copytree(ROOT / "deploy", machine.root / "deploy", ignore=shutil.ignore_patterns("__pycache__"))
     for path in (machine.root / "deploy").rglob("*.yml"):
         path.write_text(machine.here(read(path)).replace("scrape_interval: 30s", "scrape_interval: 1s"))
-    for block in blocks(PAGE, "yaml"):
-        (machine.root / block.partition("\n")[0].removeprefix("# ")).write_text(machine.here(block))
+    for name, text in files(PAGE).items():
+        (machine.root / name).write_text(machine.here(text))
     with ExitStack() as servers:
         for block in CONSOLE:
             if block in KUBECTL:
@@ -172,8 +172,8 @@ def test_what_is_applied_to_a_cluster_is_there_and_is_all_of_it() -> None:
 
 
 def test_the_examples_are_accepted_and_say_what_the_text_says(tmp_path: Path) -> None:
-    for block in blocks(PAGE, "yaml"):
-        (tmp_path / block.partition("\n")[0].removeprefix("# ")).write_text(block)
+    for name, text in files(PAGE).items():
+        (tmp_path / name).write_text(text)
     settings = load(tmp_path / "worker.yaml", environ={"MIXPEEK_API_KEY": "sk_your_key"})
     (target,) = settings.targets
     availability = target.slo.availability
@@ -183,21 +183,17 @@ def test_the_examples_are_accepted_and_say_what_the_text_says(tmp_path: Path) ->
     assert settings.outputs.pushgateway is not None
 
 
-def rows(heading: str) -> list[list[str]]:
-    section = PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    lines = [line for line in section.splitlines() if line.startswith("| ")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines][1:]
-
-
 def test_the_table_of_alerts_is_that_of_the_rules() -> None:
-    told = {(name, severity) for name, severities, *_ in rows("The alerts") for severity in severities.split(", ")}
+    told = {
+        (name, severity) for name, severities, *_ in rows(PAGE, "## The alerts") for severity in severities.split(", ")
+    }
     assert told == {(alert["alert"], alert["labels"]["severity"]) for alert in rule_files.alerts()}
 
 
 def test_the_table_of_burn_rates_is_that_of_the_rules() -> None:
     hours = {"5m": 1 / 12, "30m": 0.5, "1h": 1, "2h": 2, "6h": 6, "1d": 24, "3d": 72}
     told = set()
-    for rate, windows, spent, alert in rows("Objectives"):
+    for rate, windows, spent, alert in rows(PAGE, "## Objectives"):
         for window in re.findall(r"\d+ [mhd]", windows):
             told.add((alert, window.replace(" ", ""), float(rate)))
         long = hours[windows.split(" and ")[0].replace(" ", "")]

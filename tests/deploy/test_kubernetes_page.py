@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests.deploy import manifest_rules, pages
-from tests.deploy.manifests import FOLDER, Objects, find, pods
+from tests.deploy.manifests import FOLDER, Objects, find, kustomized, pods
 from tests.programs import ROOT, needs
 from worker.core.exits import Exit
 
@@ -37,10 +37,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("checkout")
     for name in ("config", "deploy"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for block in pages.blocks(PAGE, "yaml"):
-        path = root / block.partition("\n")[0].removeprefix("# ")
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(block, encoding="utf-8")
+    for name, text in pages.files(PAGE).items():
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
     (root / "api-key.txt").write_text("sk_your_key", encoding="utf-8")
     return root
 
@@ -57,12 +56,6 @@ def run(command: str, folder: Path, *more: str) -> tuple[int, str]:
         check=False,
     )
     return ended.returncode, ended.stdout
-
-
-def build(folder: Path) -> Objects:
-    code, text = run(f"kubectl kustomize {folder}", folder)
-    assert code == 0, text
-    return list(yaml.safe_load_all(text))
 
 
 def patched(checkout: Path, tmp_path: Path) -> Path:
@@ -82,12 +75,12 @@ def patched(checkout: Path, tmp_path: Path) -> Path:
 @cluster
 @pytest.mark.parametrize("folder", ["mine", "many"])
 def test_the_overlays_of_the_page_are_as_good_as_ours(folder: str, checkout: Path) -> None:
-    assert manifest_rules.problems(build(checkout / folder)) == []
+    assert manifest_rules.problems(kustomized(checkout / folder)) == []
 
 
 @cluster
 def test_the_hourly_batch_is_as_good(checkout: Path, tmp_path: Path) -> None:
-    objects = build(patched(checkout, tmp_path))
+    objects = kustomized(patched(checkout, tmp_path))
     cronjob = find(objects, "CronJob", "plugin-probe")
     assert cronjob
     assert cronjob["spec"]["schedule"] == "0 * * * *"
@@ -96,7 +89,7 @@ def test_the_hourly_batch_is_as_good(checkout: Path, tmp_path: Path) -> None:
 
 @cluster
 def test_targets_of_a_second_config_map_are_read_too(checkout: Path) -> None:
-    cronjob = find(build(checkout / "many"), "CronJob", "plugin-probe")
+    cronjob = find(kustomized(checkout / "many"), "CronJob", "plugin-probe")
     assert cronjob
     (config, _) = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["volumes"]
     names = [source["configMap"]["name"].rpartition("-")[0] for source in config["projected"]["sources"]]
@@ -130,7 +123,9 @@ def test_there_are_such_commands() -> None:
 def test_what_commands_name_is_in_the_overlays(checkout: Path) -> None:
     """A Job, Deployment or Service of that name, with that port."""
     kinds = {"cronjob": "CronJob", "deployment": "Deployment", "service": "Service"}
-    built = [one for name in ("cronjob", "daemon") for one in build(checkout / "deploy/kubernetes/overlays" / name)]
+    built = [
+        one for name in ("cronjob", "daemon") for one in kustomized(checkout / "deploy/kubernetes/overlays" / name)
+    ]
     built += yaml.safe_load_all(pages.read(FOLDER / "components" / "reports" / "merge.yaml"))
     named = {found for command in starting("kubectl") for found in re.findall(r"(\w+)/(plugin-probe[\w-]*)", command)}
     assert {kind for kind, _ in named} == set(kinds)
@@ -173,31 +168,19 @@ def kustomization(folder: Path) -> Any:
     return yaml.safe_load(pages.read(folder / "kustomization.yaml"))
 
 
-def rows(heading: str) -> list[list[str]]:
-    """Of the first table below it."""
-    lines = PAGE.split(f"{heading}\n", 1)[1].splitlines()
-    start = next(number for number, line in enumerate(lines) if line.startswith("|"))
-    table = []
-    for line in lines[start + 2 :]:
-        if not line.startswith("|"):
-            break
-        table.append([cell.strip() for cell in line.strip().strip("|").split("|")])
-    return table
-
-
 def test_the_table_of_shapes_has_every_overlay() -> None:
-    assert {row[1].strip("`") for row in rows("# On Kubernetes")} == {
+    assert {row[1].strip("`") for row in pages.rows(PAGE, "# On Kubernetes")} == {
         path.name for path in (FOLDER / "overlays").iterdir()
     }
 
 
 def test_the_table_of_components_has_every_one() -> None:
-    told = {row[0].strip("`") for row in rows("## Install")}
+    told = {row[0].strip("`") for row in pages.rows(PAGE, "## Install")}
     assert told == {path.name for path in (FOLDER / "components").iterdir()}
 
 
 def test_the_table_of_exit_codes_is_that_of_the_command() -> None:
-    codes = {row[0] for row in rows("## See it work") if row[0].isdigit()}
+    codes = {row[0] for row in pages.rows(PAGE, "## See it work") if row[0].isdigit()}
     never = {Exit.FOUND}  # by --fail-on=never
     assert codes == {str(int(code)) for code in Exit if code not in never} | {"137"}
 
@@ -213,11 +196,12 @@ def test_the_other_links_lead_somewhere() -> None:
 def test_the_table_of_requests_is_that_of_the_manifests(checkout: Path) -> None:
     folder = checkout / "deploy/kubernetes/overlays"
     asked = {
-        name: resources(build(folder / name)) for name in ("cronjob", "cronjob-sharded", "daemon", "daemon-sharded")
+        name: resources(kustomized(folder / name))
+        for name in ("cronjob", "cronjob-sharded", "daemon", "daemon-sharded")
     }
     single, shards, gateway, gateway_of_shards = [
         {"requests": dict(zip(("cpu", "memory"), row[2].split(", "), strict=True)), "limits": {"memory": row[3]}}
-        for row in rows("So the manifests ask for:")
+        for row in pages.rows(PAGE, "So the manifests ask for:")
     ]
     assert asked["cronjob"] == {"plugin-probe": single, "pushgateway": gateway}
     assert asked["cronjob-sharded"] == {"plugin-probe": shards, "pushgateway": gateway_of_shards}
@@ -232,7 +216,8 @@ def resources(objects: Objects) -> dict[str, Any]:
 def test_what_is_asked_for_is_more_than_what_was_measured() -> None:
     """A batch may have what it takes, a daemon what it takes while it reloads."""
     measured = {
-        row[0]: [float(found) for found in re.findall(r"(\d+) MB", " ".join(row))] for row in rows("## What it takes")
+        row[0]: [float(found) for found in re.findall(r"(\d+) MB", " ".join(row))]
+        for row in pages.rows(PAGE, "## What it takes")
     }
     for targets, limit in (("1,000", 256), ("10,000", 512)):
         batch, daemon, reloading, _ = measured[targets]

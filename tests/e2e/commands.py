@@ -184,6 +184,15 @@ class Together(dict[str, Any]):
 Case = Callable[[Path], Coroutine[Any, Any, Any]]
 
 
+class Cases(dict[str, Case]):
+    """Those of a module, by name."""
+
+    def add(self, case: Case) -> Case:
+        """A decorator."""
+        self[case.__name__] = case
+        return case
+
+
 def together(cases: Mapping[str, Case], folder: Path, at_once: int = 4) -> Together:
     """Runs cases that have nothing to do with each other, a few at a time, each in a folder of its own."""
 

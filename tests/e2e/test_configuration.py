@@ -12,19 +12,15 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.commands import KEY, Case, Together, replace, target, together, write_config, write_targets
+from tests.e2e.commands import KEY, Cases, Together, replace, target, together, write_config, write_targets
 from tests.e2e.test_run import Surface, daemon
 from tests.servers import Mixpeek, answer, serving
 
 pytestmark = pytest.mark.e2e
 
-CASES: dict[str, Case] = {}
+CASES = Cases()
+case = CASES.add
 RELOADED = "plugin_probe_config_last_reload_successful"
-
-
-def case(function: Case) -> Case:
-    CASES[function.__name__] = function
-    return function
 
 
 @pytest.fixture(scope="module")

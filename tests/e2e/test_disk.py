@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.commands import Case, Finished, Together, run, started, target, together, write_config
+from tests.e2e.commands import Cases, Finished, Together, run, started, target, together, write_config
 from tests.servers import answer, serving
 
 pytestmark = pytest.mark.e2e
 
-CASES: dict[str, Case] = {}
+CASES = Cases()
+case = CASES.add
 FULL, READ_ONLY = "No space left on device", "Read-only file system"
 REPORTS = {"junit": "report.xml", "markdown": "report.md", "json": "report.json"}
 OLD_PIN = "# kept by hand\nshapes:\n  ns_a:\n    p_1_0_0:\n      shape: '{embedding: number[2]}'\n"
@@ -81,11 +82,6 @@ class Seen:
         """Of which file it was told that it could not be written, and why."""
         failed = (event["error"] for event in self.done.events if event["event"] == "sink.failed")
         return [error.partition("] ")[2] for error in failed]
-
-
-def case(function: Case) -> Case:
-    CASES[function.__name__] = function
-    return function
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.commands import (
     COMMAND,
-    Case,
+    Cases,
     Finished,
     Together,
     environment,
@@ -28,7 +28,8 @@ from tests.servers import Reply, answer, refuse, serving
 pytestmark = pytest.mark.e2e
 
 DOWN = refuse(500)
-CASES: dict[str, Case] = {}
+CASES = Cases()
+case = CASES.add
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +47,6 @@ class Seen:
     @property
     def outcomes(self) -> list[str]:
         return [row["outcome"] for row in self.done.json["results"]]
-
-
-def case(function: Case) -> Case:
-    CASES[function.__name__] = function
-    return function
 
 
 def batch(

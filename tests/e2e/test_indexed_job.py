@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.commands import Finished, environment, eventually, run, started, target, write_config
 from tests.e2e.witness import heard, witness
-from tests.programs import PATIENCE_S, free_port, needs, serving
+from tests.programs import PATIENCE_S, needs, pushgateway
 from tests.servers import most_in_any_window
 from worker.core.shard import Shard
 from worker.core.target import TargetKey
@@ -49,11 +49,7 @@ async def job(folder: Path, completions: int, *, push: bool = True, kill: int | 
     """`kill` is the index of a pod that is killed in the middle of its batch."""
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(witness(0.005))
-        gateway = f"http://127.0.0.1:{free_port()}"
-        if push:
-            listen = f"--web.listen-address={gateway.removeprefix('http://')}"
-            command = ("prometheus-pushgateway", listen, "--persistence.file=", "--log.level=error")
-            stack.enter_context(serving(*command, ready=f"{gateway}/-/ready", folder=folder))
+        gateway, _ = stack.enter_context(pushgateway(folder)) if push else ("", 0)
         write_config(
             folder,
             url,

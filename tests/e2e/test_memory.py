@@ -6,21 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.commands import Case, Together, run, started, target, together, write_config
+from tests.e2e.commands import Cases, Together, run, started, target, together, write_config
 from tests.servers import answer, in_turn, refuse, serving
 from tests.sinks.gateway import Gateway, group
 from tests.sinks.receiving import receiving
 
 pytestmark = pytest.mark.e2e
 
-CASES: dict[str, Case] = {}
+CASES = Cases()
+case = CASES.add
 TEXTFILE = {"textfile": {"path": "probe.prom"}}
 WARMING = refuse(503, "the model is loading", Retry_After="1")
-
-
-def case(function: Case) -> Case:
-    CASES[function.__name__] = function
-    return function
 
 
 @pytest.fixture(scope="module")

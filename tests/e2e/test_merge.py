@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.commands import Case, Finished, Together, environment, run, started, target, together, write_config
+from tests.e2e.commands import Cases, Finished, Together, environment, run, started, target, together, write_config
 from tests.servers import Mixpeek, answer, refuse, serving
 from worker.core.shard import Shard
 from worker.core.target import TargetKey
@@ -26,12 +26,8 @@ SICK = next(key for key in KEYS if Shard(index=0, count=COUNT).holds(key))
 #: What it takes to read reports: no key, for nothing is called.
 NO_KEY = {name: value for name, value in environment().items() if name in ("PATH", "HOME")}
 
-CASES: dict[str, Case] = {}
-
-
-def case(function: Case) -> Case:
-    CASES[function.__name__] = function
-    return function
+CASES = Cases()
+case = CASES.add
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.commands import COMMAND, Case, Finished, Together, replace, run, started, target, together, write_config
+from tests.e2e.commands import COMMAND, Cases, Finished, Together, replace, run, started, target, together, write_config
 from tests.servers import Call, Reply, answer, in_turn, refuse, serving
 from worker.sandbox.app import serve
 from worker.sandbox.bucket import RateLimit
@@ -19,12 +19,8 @@ from worker.sandbox.catalogue import sample_sandbox
 
 pytestmark = pytest.mark.e2e
 
-CASES: dict[str, Case] = {}
-
-
-def case(function: Case) -> Case:
-    CASES[function.__name__] = function
-    return function
+CASES = Cases()
+case = CASES.add
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import cramjam
 import pytest
 from aiohttp import web
 
-from tests.e2e.commands import KEY_NAME, Case, Together, environment, eventually, run, started, target, together
+from tests.e2e.commands import KEY_NAME, Cases, Together, environment, eventually, run, started, target, together
 from tests.e2e.commands import write_config as write_any_config
 from tests.servers import Call, Reply, Script, answer, refuse, serving
 from tests.sinks.gateway import group
@@ -90,12 +90,8 @@ TARGETS = [
     )
     for plugin in SCRIPTS
 ]
-CASES: dict[str, Case] = {}
-
-
-def case(function: Case) -> Case:
-    CASES[function.__name__] = function
-    return function
+CASES = Cases()
+case = CASES.add
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,16 +20,16 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.deploy.stack import answers
-from tests.e2e.commands import COMMAND, Case, Finished, Started, Together, eventually, started, target, together
+from tests.e2e.commands import COMMAND, Cases, Finished, Started, Together, eventually, started, target, together
 from tests.e2e.commands import write_config as write_any_config
-from tests.programs import free_port, needs
+from tests.programs import needs, pushgateway
 from tests.servers import Call, Mixpeek, Reply, Script, answer, refuse, serving
 from tests.sinks.gateway import group
 
 pytestmark = pytest.mark.e2e
 
-CASES: dict[str, Case] = {}
+CASES = Cases()
+case = CASES.add
 GRACE_S, PUSH_S = 1.0, 5.0
 #: Of the push time-out most, so that two of them are more than it.
 LONG_S = 4.0
@@ -58,11 +58,6 @@ class Seen:
     def outcomes(self) -> list[str]:
         """In the order of the alphabet."""
         return sorted(row["outcome"] for row in self.done.json["results"])
-
-
-def case(function: Case) -> Case:
-    CASES[function.__name__] = function
-    return function
 
 
 @pytest.fixture(scope="module")
@@ -402,21 +397,9 @@ async def test_pid_1_takes_the_signals(tmp_path: Path, command: str, signals: in
 # With a real Pushgateway ----------------------------------------------------------------------------------------------
 
 
-@asynccontextmanager
-async def pushgateway(folder: Path) -> AsyncIterator[aiohttp.ClientSession]:
-    address = f"127.0.0.1:{free_port()}"
-    arguments = [f"--web.listen-address={address}", "--persistence.file=", "--log.level=error"]
-    async with (
-        started(*arguments, cwd=folder, command=["prometheus-pushgateway"], stdout=asyncio.subprocess.DEVNULL),
-        aiohttp.ClientSession(f"http://{address}") as session,
-    ):
-        await eventually(partial(answers, session, "/-/ready"))
-        yield session
-
-
-async def pushed(gateway: aiohttp.ClientSession, name: str) -> dict[str, float]:
+async def pushed(gateway: str, name: str) -> dict[str, float]:
     """Values of our group, by plugin; the worker's own by ''."""
-    async with gateway.get("/metrics") as reply:
+    async with aiohttp.ClientSession() as session, session.get(f"{gateway}/metrics") as reply:
         lines = re.findall(rf"^plugin_probe_{name}{{(.*)}} (\S+)$", await reply.text(), re.MULTILINE)
     assert all('job="plugin_probe"' in labels for labels, _ in lines)
     return {(re.findall(r'plugin="([^"]*)"', labels) or [""])[0]: float(value) for labels, value in lines}
@@ -424,8 +407,8 @@ async def pushed(gateway: aiohttp.ClientSession, name: str) -> dict[str, float]:
 
 @needs("prometheus-pushgateway")
 async def test_a_real_pushgateway_tells_what_was_found_and_when_a_run_last_went_well(tmp_path: Path) -> None:
-    async with pushgateway(tmp_path) as gateway:
-        outputs = {"pushgateway": {"url": str(gateway._base_url).rstrip("/")}}
+    with pushgateway(tmp_path) as (gateway, _):
+        outputs = {"pushgateway": {"url": gateway}}
         async with once(tmp_path, outputs=outputs) as batch:
             assert (await batch.process.finish()).code == 0
         (succeeded_at,) = (await pushed(gateway, "last_run_success_timestamp_seconds")).values()

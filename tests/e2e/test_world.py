@@ -16,7 +16,7 @@ import pytest
 
 from tests.e2e.commands import (
     COMMAND,
-    Case,
+    Cases,
     Finished,
     Together,
     environment,
@@ -31,12 +31,8 @@ from tests.servers import answer, serving
 
 pytestmark = pytest.mark.e2e
 
-CASES: dict[str, Case] = {}
-
-
-def case(function: Case) -> Case:
-    CASES[function.__name__] = function
-    return function
+CASES = Cases()
+case = CASES.add
 
 
 @pytest.fixture(scope="module")

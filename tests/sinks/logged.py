@@ -2,12 +2,28 @@
 
 import io
 import json
+import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+import structlog
 
 from tests.sinks.given import redact
 from worker.core.track import Recorded
 from worker.sinks.log import LogSink, configure
+
+
+@contextmanager
+def untouched() -> Iterator[None]:
+    """configure() is for the whole process: puts everything back."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    logging.captureWarnings(False)
+    root.handlers[:], root.level = handlers, level
+    structlog.reset_defaults()
 
 
 def start(level: str = "debug", fmt: Any = "json") -> io.StringIO:
