@@ -5,7 +5,7 @@ import time
 from bisect import bisect_left, bisect_right
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from worker.core.limit import Limit
@@ -390,21 +390,25 @@ def test_a_reload_forgets_the_namespaces_that_nothing_holds_any_more() -> None:
     assert set(after._namespaces) == {"ns_recent"}
 
 
-@given(
-    counts=st.lists(st.integers(1, 6), min_size=1, max_size=4).map(lambda found: sorted(found, reverse=True)),
-    gaps=st.lists(st.floats(0, 0.5), min_size=4, max_size=40),
-)
-def test_reloads_with_the_same_rate_or_a_lower_one_exceed_no_cap(counts: list[int], gaps: list[float]) -> None:
-    limits, now, sent = make_limits(Rate(count=counts[0], period_s=1.0)), 0.0, list[float]()
+RATES = st.builds(Rate, count=st.integers(1, 6), period_s=st.sampled_from([0.5, 1.0, 2.0]))
+
+
+@given(rates=st.lists(RATES, max_size=4), gaps=st.lists(st.floats(0, 0.5), min_size=5, max_size=40))
+@example(rates=[Rate(count=1, period_s=0.5), Rate(count=3, period_s=2.0)], gaps=[0.0] * 15)
+def test_reloads_exceed_no_cap_that_is_at_most_the_first(rates: list[Rate], gaps: list[float]) -> None:
+    rates = [Rate(count=6, period_s=2.0), *rates]
+    limits, now, sent = make_limits(rates[0], namespace_rate=rates[0]), 0.0, list[float]()
     for number, gap in enumerate(gaps):
-        count = counts[number * len(counts) // len(gaps)]
-        fresh = make_limits(Rate(count=count, period_s=1.0))
+        rate = rates[number * len(rates) // len(gaps)]
+        fresh = make_limits(rate, namespace_rate=rate)
         fresh.adopt(limits, now=now)
         limits, now = fresh, now + gap
-        if limits.hold(now) is None:
+        held = limits.hold(now)
+        assert limits.namespace_hold("ns_a", now) == (held and Hold(Limit.NAMESPACE_RATE, held.until))
+        if held is None:
             limits.release(limits.take("ns_a", now), now)
             sent.append(now)
-            assert bisect_right(sent, now) - bisect_right(sent, now - 1.0) <= count
+            assert bisect_right(sent, now) - bisect_right(sent, now - rate.period_s) <= rate.count
 
 
 # What the limits know of calls -------------------------------------------------------------------------------------

@@ -42,26 +42,30 @@ def widened_s(period_s: float) -> float:
 
 
 class Window:
-    """A sliding log: at most `count` sends in any widened period."""
+    """A sliding log: at most `count` sends in any widened period. Of a reload it remembers as many sends, and for as
+    long, as the largest rate since it was last idle asks for, since that rate may come back.
+    """
 
     def __init__(self, rate: Rate) -> None:
-        self._sent: deque[Permit] = deque(maxlen=rate.count)
         self._count = rate.count
-        self._period_s = widened_s(rate.period_s)
+        self._period_s = self._remembers_s = widened_s(rate.period_s)
+        self._sent: deque[Permit] = deque(maxlen=rate.count)
 
     def free_at(self, now: float) -> float:
         """When the next send may go; `now` or earlier when it may at once."""
-        return now if len(self._sent) < self._count else self._sent[0].at + self._period_s
+        return now if len(self._sent) < self._count else self._sent[-self._count].at + self._period_s
 
     def take(self, permit: Permit) -> None:
         self._sent.append(permit)
 
     def adopt(self, before: "Window") -> None:
-        self._sent.extend(before._sent)
+        assert before._sent.maxlen is not None
+        self._remembers_s = max(self._period_s, before._remembers_s)
+        self._sent = deque(before._sent, maxlen=max(self._count, before._sent.maxlen))
 
     def is_idle(self, now: float) -> bool:
-        """Nothing was sent in the last period."""
-        return not self._sent or self._sent[-1].at + self._period_s <= now
+        """Nothing was sent for as long as it remembers."""
+        return not self._sent or self._sent[-1].at + self._remembers_s <= now
 
 
 class Gate:
@@ -213,7 +217,8 @@ class Limits:
         """Takes over what is in flight, sent and paused from the limits before a reload, so that no cap is exceeded."""
         self.inflight = before.inflight
         self._gate = before._gate
-        self._window.adopt(before._window)
+        if not before._window.is_idle(now):
+            self._window.adopt(before._window)
         for name, old in before._namespaces.items():
             if old.is_idle(now):
                 continue  # it may have left the list

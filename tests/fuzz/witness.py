@@ -38,26 +38,31 @@ WELL = Manner()
 
 
 class Sends:
-    """When calls under one rate went out, as far as it has to know of them."""
+    """When calls under one rate went out, as far as it has to know of them: as many, and for as long, as the largest
+    rate asks for that there has been since it was last idle.
+    """
 
     def __init__(self) -> None:
         self.rate: Rate | None = None
         self._at: list[float] = []
+        self._remembers = 0
+        self._remembers_s = 0.0
 
-    def limit(self, rate: Rate | None) -> None:
-        """Under another rate what was sent counts as far back as the old one looked."""
-        if rate is None or self.rate is None or rate.period_s > self.rate.period_s:
-            self._at.clear()
-        else:
-            self._at = self._at[-self.rate.count :]
+    def limit(self, rate: Rate | None, now: float) -> None:
+        if rate is None or not self._at or self._at[-1] <= now - self._remembers_s:
+            self._at, self._remembers, self._remembers_s = [], 0, 0.0
+        self._at = self._at[-self._remembers :]
+        if rate is not None:
+            self._remembers = max(self._remembers, rate.count)
+            self._remembers_s = max(self._remembers_s, rate.period_s)
         self.rate = rate
 
     def add(self, now: float) -> bool:
         """Whether the call was allowed."""
         if self.rate is None:
             return True
-        self._at = [at for at in self._at if at > now - self.rate.period_s + _ROUNDING_S] + [now]
-        return len(self._at) <= self.rate.count
+        self._at = [*self._at[-self._remembers :], now]
+        return sum(at > now - self.rate.period_s + _ROUNDING_S for at in self._at) <= self.rate.count
 
 
 class Witness:
@@ -86,9 +91,9 @@ class Witness:
 
     def limit(self, limits: LimitSettings) -> None:
         self.limits = limits
-        self._sends.limit(limits.rate)
+        self._sends.limit(limits.rate, self._clock.now())
         for sends in self._namespace_sends.values():
-            sends.limit(limits.namespace_rate)
+            sends.limit(limits.namespace_rate, self._clock.now())
 
     def behave(self, key: TargetKey, manner: Manner) -> None:
         self.manners[key] = manner
@@ -137,7 +142,7 @@ class Witness:
         sends = self._namespace_sends.get(namespace)
         if sends is None:
             sends = self._namespace_sends[namespace] = Sends()
-            sends.limit(self.limits.namespace_rate)
+            sends.limit(self.limits.namespace_rate, now)
         self._expect(sends.add(now), f"more calls of {namespace} than {self.limits.namespace_rate}")
         for since, until in self._pauses.get(namespace, []) + self._pauses.get("", []):
             # what was on its way at the very instant of the 429 could not know of it

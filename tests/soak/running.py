@@ -126,13 +126,13 @@ class Daemon:
         return Page(text)
 
     def usage(self) -> dict[str, int]:
-        """Seen from outside, but for the tasks: those it counted when it was last asked to."""
+        """Seen from outside, but for what it counted itself when it was last asked to: tasks and blocks."""
         seen = {
             "resident_bytes": int((self._proc / "statm").read_text().split()[1]) * PAGE_BYTES,
             "descriptors": len(list((self._proc / "fd").iterdir())),
             "threads": len(list((self._proc / "task").iterdir())),
         }
-        return {**seen, "tasks": int(self._counted.read_text())} if self._counted.exists() else seen
+        return {**seen, **json.loads(self._counted.read_text())} if self._counted.exists() else seen
 
     def cpu_s(self) -> float:
         fields = (self._proc / "stat").read_text().rpartition(")")[2].split()
@@ -145,9 +145,9 @@ class Daemon:
 @asynccontextmanager
 async def running(folder: Path) -> AsyncIterator[Daemon]:
     """`plugin-probe run` over the worker.yaml there, for which every warning is an error."""
-    counted, log = folder / "tasks", Log()
+    counted, log = folder / "counts", Log()
     command = (sys.executable, "-W", "error", str(daemon.__file__))
-    env = environment(SOAK_TASKS=str(counted))
+    env = environment(SOAK_COUNTS=str(counted))
     async with started("run", "-c", "worker.yaml", cwd=folder, command=command, env=env) as process:
         url = await process.url()
         for line in process.errors:

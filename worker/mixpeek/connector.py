@@ -17,6 +17,7 @@ from aiohttp.client_reqrep import ClientRequest
 
 from worker.core.exchange import Phase
 from worker.mixpeek.channel import Channel
+from worker.mixpeek.failures import was_reset
 from worker.mixpeek.timeline import TIMELINE
 
 
@@ -41,7 +42,19 @@ class TimedConnector(aiohttp.TCPConnector):
         timeline = TIMELINE.get()
         timeline.fresh = True
         timeline.enter(Phase.CONNECT)
-        return await super()._create_connection(req, traces, timeout)
+        try:
+            return await super()._create_connection(req, traces, timeout)
+        except aiohttp.ClientConnectorError as error:
+            if timeline.phase is Phase.CONNECT and was_reset(error):
+                timeline.enter(_after_connecting(req))
+            raise
+
+
+def _after_connecting(req: ClientRequest) -> Phase:
+    """What a peer that resets what it has accepted breaks off; whether we or its reset come first must not matter."""
+    if (req.proxy or req.url).scheme == "https":
+        return Phase.TLS
+    return Phase.CONNECT if req.proxy and req.is_ssl() else Phase.SEND  # making a tunnel is connecting
 
 
 class TimedResolver(AbstractResolver):

@@ -31,6 +31,7 @@ class UndecodableError(Exception):
 
 
 _LOCAL_ERRNOS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+_RESET_ERRNOS = frozenset({errno.ECONNRESET, errno.EPIPE})
 
 # Most specific first; the first that fits decides. None: whatever failure the phase stands for. The order matters,
 # since DNS, proxy and TLS errors all are ClientConnectorErrors, and those are ClientOSErrors.
@@ -98,6 +99,11 @@ def is_death(error: Exception) -> bool:
     return isinstance(error, (aiohttp.ClientConnectionError, OSError)) and not isinstance(
         error, aiohttp.ClientConnectorError
     )
+
+
+def was_reset(error: Exception) -> bool:
+    """Whether a connection was made before it failed: what never was one is refused, never reset."""
+    return any(number in _RESET_ERRNOS for cause in _causes(error) for number in _errnos(cause))
 
 
 def forget_frames(error: BaseException) -> None:
