@@ -223,6 +223,34 @@ async def test_reload_is_there_only_when_enabled_and_only_by_post() -> None:
             assert "worker.yaml:1:1: limits: wrong" in await reply.text()
 
 
+@pytest.mark.parametrize(
+    ("site", "allowed"),
+    [("", True), ("none", True), ("same-origin", True), ("same-site", False), ("cross-site", False), ("new", False)],
+)
+async def test_a_page_of_another_site_has_nothing_reloaded_or_probed(site: str, allowed: bool) -> None:
+    surface = HandMade([waiting("up")])
+    asked = list[str]()
+
+    async def reload() -> list[str]:
+        asked.append("reload")
+        return []
+
+    async def probe(key: TargetKey, _within_s: float) -> bool:
+        asked.append(f"probe {key.plugin}")
+        return True
+
+    headers = {"Sec-Fetch-Site": site} if site else {}
+    async with asking(surface, reload=reload, probe=probe) as client:
+        async with client.post("/-/reload", headers=headers) as reply:
+            assert (reply.status == 403) is not allowed
+            assert reply.headers["X-Content-Type-Options"] == "nosniff"
+        async with client.get("/probe", params={"target": "ns_a/up"}, headers=headers) as reply:
+            assert (reply.status == 403) is not allowed
+        async with client.get("/metrics", headers=headers) as reply:
+            assert reply.status == 200
+    assert asked == (["reload", "probe up"] if allowed else [])
+
+
 @pytest.mark.parametrize("wanted", ["ns_a/nobody", "ns_b/up", "", "/", "ns_a", "up"])
 async def test_probe_refuses_what_is_not_configured(wanted: str) -> None:
     surface = HandMade([waiting("up")])

@@ -1,4 +1,4 @@
-"""The headers of every answer."""
+"""The headers of every answer, and who may not ask for what has effects."""
 
 from aiohttp import web
 
@@ -14,3 +14,12 @@ _HEADERS = {
 def secure(response: web.StreamResponse) -> None:
     response.headers.update(_HEADERS)
     response.headers.popall("Server", None)
+
+
+def refused_if_foreign(request: web.Request) -> None:
+    """Raises 403 where a browser says that another site's page asks: who only looks at that page has asked for nothing.
+
+    Programs send no such header. https://www.w3.org/TR/fetch-metadata/
+    """
+    if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+        raise web.HTTPForbidden(text="a page of another site may not ask for this\n")

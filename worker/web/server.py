@@ -18,7 +18,7 @@ from worker.web.blackbox import blackbox_text, explain_text
 from worker.web.board import Shown
 from worker.web.bounds import Bounds
 from worker.web.page import status_page
-from worker.web.secure import secure
+from worker.web.secure import refused_if_foreign, secure
 
 #: What blackbox_exporter leaves of the scrape's time-out, for the answer to travel.
 SCRAPE_MARGIN_S = 0.5
@@ -186,7 +186,8 @@ class _Reload:
     def __init__(self, reload: Reload) -> None:
         self._reload = reload
 
-    async def answer(self, _request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.Response:
+        refused_if_foreign(request)
         problems = await self._reload()
         if problems:
             return web.Response(
@@ -207,6 +208,7 @@ class _Probe(_Handler):
         return next((key for key in keys if self._surface.shown_one(key)), None)
 
     async def answer(self, request: web.Request) -> web.Response:
+        refused_if_foreign(request)
         wanted = request.query.get("target", "")
         key = self._named(wanted)
         if key is None:
