@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make demo` and `make test`. They need python3.11+, make and a package index.
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check format lint types bench bench-servers soak truth fuzz dashboards manifests outcomes lock servers clean
+.PHONY: help demo run test test-waits test-rest check format lint types bench bench-servers soak truth fuzz dashboards manifests outcomes lock servers clean
 
 # The first Python that is new enough; `make PYTHON=/path/to/python` overrules.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
@@ -21,8 +21,16 @@ demo: $(VENV)/demo  ## probe the built-in sandbox's sample plugins, healthy and 
 run: $(VENV)/demo  ## the daemon over the sandbox, with its status page
 	$(PROBE) demo --serve
 
-test: $(VENV)/dev servers  ## all tests
-	$(BIN)/pytest -q
+test: $(VENV)/dev servers  ## all tests; pytest alone runs them one after the other
+	@mkdir -p build
+	@$(MAKE) -s -k -j2 test-waits test-rest; code=$$?; cat build/test-waits.log; exit $$code
+
+# For five minutes these do little but wait: what they said is shown when the rest is through.
+test-waits:
+	$(BIN)/pytest -q -m waits >build/test-waits.log 2>&1
+
+test-rest:
+	$(BIN)/pytest -q -m "not waits"
 
 check: $(VENV)/dev format lint types test  ## what CI runs: format, lint, types, tests
 

@@ -13,7 +13,7 @@ from tests.deploy.boards import Asked, interpolate, queries
 from tests.deploy.stack import SHOWN, Prometheus, everything
 from tests.programs import needs
 
-pytestmark = [pytest.mark.e2e, needs("prometheus", "prometheus-pushgateway")]
+pytestmark = [pytest.mark.e2e, pytest.mark.waits, needs("prometheus", "prometheus-pushgateway")]
 
 ASKED = [asked for name in boards.NAMES for asked in queries(name)]
 #: What is chosen on each dashboard, as Grafana has it; several can be chosen where a value is a list.

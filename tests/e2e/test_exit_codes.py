@@ -25,7 +25,7 @@ from tests.e2e.commands import (
 )
 from tests.servers import Reply, answer, refuse, serving
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.waits]
 
 DOWN = refuse(500)
 CASES = Cases()

@@ -13,7 +13,7 @@ from tests.e2e.commands import eventually, run, target, write_config
 from tests.e2e.test_run import SOON, Surface, daemon
 from tests.servers import Call, Mixpeek, Reply, answer, refuse, serving
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.waits]
 
 RELOADED = "plugin_probe_config_last_reload_successful"
 

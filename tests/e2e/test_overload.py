@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.commands import PATIENCE_S, Started, Together, started, target, together, write_config
 from tests.servers import Mixpeek, answer, serving
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.waits]
 
 MOST_GROWTH_BYTES = 4 * 1024 * 1024
 

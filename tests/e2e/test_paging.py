@@ -18,6 +18,7 @@ from worker.sandbox.app import serve
 from worker.sandbox.catalogue import sample_sandbox
 
 pytestmark = [
+    pytest.mark.waits,
     pytest.mark.e2e,
     pytest.mark.timeout(150),
     needs("prometheus", "prometheus-alertmanager", "prometheus-pushgateway"),

@@ -29,7 +29,7 @@ from tests.e2e.commands import (
 from tests.programs import missing, needs
 from tests.servers import Mixpeek, Reply, answer, in_turn, refuse, serving
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.waits]
 
 HOSTILE = "</td><script>alert('x')</script>"
 SECURITY = {

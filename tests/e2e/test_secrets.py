@@ -22,7 +22,7 @@ from tests.servers import Call, Reply, Script, answer, refuse, serving
 from tests.sinks.gateway import group
 from tests.sinks.receiving import Receiver, receiving
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.waits]
 
 #: Made to look different in JSON, in HTML and in a URL.
 SECRET = 'sk_live_/+"<&0123456789>abcdef'

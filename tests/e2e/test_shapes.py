@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.commands import KEY, Finished, run, started, target, write_config, write_targets
 from tests.servers import Call, Reply, answer, refuse, serving
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.waits]
 
 VECTOR = [0.6, 0.8] * 32
 WORDS: tuple[list[str], ...] = (["a"], ["a", "b", "c"], [])

@@ -27,7 +27,7 @@ from tests.e2e.commands import (
 )
 from tests.e2e.witness import heard, witness
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.waits, pytest.mark.timeout(240)]
 
 SUSPENDED_S = 15.0
 #: How long the daemon is stopped for nine tenths of every second; a minute and more shows rarer cases.

@@ -26,7 +26,7 @@ from tests.programs import needs, pushgateway
 from tests.servers import Call, Mixpeek, Reply, Script, answer, refuse, serving
 from tests.sinks.gateway import group
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.waits]
 
 CASES = Cases()
 case = CASES.add

@@ -73,6 +73,6 @@ def test_visitors_are_called_while_they_are_there_and_not_when_they_have_left() 
     called = {plugin: [110.0] for plugin in others}
     assert list(strays(written_at, called, 155.0)) == [f"{first} was never called"]
     assert list(strays(written_at, {**called, first: [151.0]}, 155.0)) == []
-    assert list(strays(written_at, {**called, first: [110.0, 170.0]}, 155.0)) == [
-        f"{first} was called 20.0 s after it had left"
+    assert list(strays(written_at, {**called, first: [110.0, 171.0]}, 155.0)) == [
+        f"{first} was called 21.0 s after it had left"
     ]
