@@ -1,6 +1,6 @@
 # Two commands on a fresh machine: `make demo` and `make test`. They need python3.11+, make and a package index.
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-waits test-rest check format lint types bench bench-servers soak truth fuzz dashboards manifests outcomes lock servers clean
+.PHONY: help demo run test test-soak test-waits test-rest check format lint types bench bench-servers soak truth fuzz dashboards manifests outcomes lock servers clean
 
 # The first Python that is new enough; `make PYTHON=/path/to/python` overrules.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
@@ -23,14 +23,17 @@ run: $(VENV)/demo  ## the daemon over the sandbox, with its status page
 
 test: $(VENV)/dev servers  ## all tests; pytest alone runs them one after the other
 	@mkdir -p build
-	@$(MAKE) -s -k -j2 test-waits test-rest; code=$$?; cat build/test-waits.log; exit $$code
+	@$(MAKE) -s -k -j3 test-soak test-waits test-rest; code=$$?; cat build/test-soak.log build/test-waits.log; exit $$code
 
-# For five minutes these do little but wait: what they said is shown when the rest is through.
+# The soak takes a minute, the next ones four, and they do little but wait: what they said is shown after the rest.
+test-soak:
+	$(BIN)/pytest -q -m soak >build/test-soak.log 2>&1
+
 test-waits:
 	$(BIN)/pytest -q -m waits >build/test-waits.log 2>&1
 
 test-rest:
-	$(BIN)/pytest -q -m "not waits"
+	$(BIN)/pytest -q -m "not soak and not waits"
 
 check: $(VENV)/dev format lint types test  ## what CI runs: format, lint, types, tests
 

@@ -6,7 +6,7 @@ from tests.e2e.commands import Together, together
 from tests.soak.soak import Soak, soak
 from tests.soak.truth import Truth, truth
 
-pytestmark = [pytest.mark.e2e, pytest.mark.waits, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.soak, pytest.mark.timeout(300)]
 
 SECONDS = 57.0  # a minute, with beginning and end
 PROBES, PER_S = 50_000, 1_000

@@ -138,6 +138,10 @@ class Daemon:
         fields = (self._proc / "stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def starved_s(self) -> float:
+        """For how long its event loop could have run and others did. https://docs.kernel.org/scheduler/sched-stats.html"""
+        return int((self._proc / "schedstat").read_text().split()[1]) / 1e9
+
     async def ended(self) -> int:
         return await asyncio.wait_for(self._process.process.wait(), PATIENCE_S)
 

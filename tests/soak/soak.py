@@ -22,6 +22,8 @@ BROKEN_EVERY = 4
 LISTED_WITHIN_S = 10.0
 #: One that left is not called any more after this: where others compute beside the soak a reload takes its time.
 LEFT_WITHIN_S = 20.0
+#: Where the worker had to wait for a processor for more of its time than this, nothing is said of what needs time.
+MOST_STARVED = 0.1
 #: By how much what is measured may rise after the warm-up: a share of it, and so much besides. Objects that are lost
 #: show in the blocks; of resident memory 13 MB come and go with reloads, and may stay from one to the next.
 ALLOWED = {
@@ -39,6 +41,7 @@ class Soak:
 
     seconds: float
     cpu_s: float
+    starved_s: float
     exit_code: int
     scrapes: int
     longest_scrape_s: float
@@ -59,16 +62,30 @@ class Soak:
     @property
     def problems(self) -> list[str]:
         """Empty when all is well."""
-        reloaded, rejected = (self.events.get(name, 0) for name in ("config.reloaded", "config.rejected"))
         checks = {
             f"exit code {self.exit_code}": self.exit_code == 0,
             f"stderr: {self.strange}": not self.strange,
-            f"only {reloaded} of {self.reloads} reloads": reloaded >= (self.reloads - self.broken) // 2,
-            f"only {rejected} of {self.broken} broken configurations told": rejected >= self.broken,
-            f"not on time: {self.untimely[:20]}": not self.untimely,
         }
         found = [problem for problem, well in checks.items() if not well]
-        return [*found, *self._grown(), *self._wrong_outcomes()]
+        found += self._wrong_outcomes()
+        return found if self.starved else [*found, *self._grown(), *self._left_out()]
+
+    @property
+    def starved(self) -> bool:
+        return self.starved_s > MOST_STARVED * self.seconds
+
+    def _left_out(self) -> Iterator[str]:
+        """What was not done in time."""
+        reloaded, rejected = (self.events.get(name, 0) for name in ("config.reloaded", "config.rejected"))
+        if reloaded < (self.reloads - self.broken) // 2:
+            yield f"only {reloaded} of {self.reloads} reloads"
+        if rejected < self.broken:
+            yield f"only {rejected} of {self.broken} broken configurations told"
+        if self.untimely:
+            yield f"not on time: {self.untimely[:20]}"
+        for namespace, outcomes in OUTCOMES.items():
+            if missing := outcomes - self.results.get(namespace, {}).keys():
+                yield f"{namespace} never came to {missing}"
 
     def _grown(self) -> Iterator[str]:
         for name, (share, slack) in ALLOWED.items():
@@ -77,13 +94,8 @@ class Soak:
 
     def _wrong_outcomes(self) -> Iterator[str]:
         for namespace, found in self.results.items():
-            outcomes = OUTCOMES.get(namespace, WELL)
-            if found.keys() - outcomes - UNPROVEN:
+            if found.keys() - OUTCOMES.get(namespace, WELL) - UNPROVEN:
                 yield f"{namespace} came to {found}"
-            if outcomes - found.keys():
-                yield f"{namespace} never came to {outcomes - found.keys()}"
-        for namespace in OUTCOMES.keys() - self.results.keys():
-            yield f"{namespace} was never probed"
 
     def table(self) -> str:
         rows = [f"{'':16}{'start':>14}{'warmed up':>14}{'end':>14}{'peak':>14}{'rose by':>12}"]
@@ -93,6 +105,7 @@ class Soak:
             rows.append(f"{name:16}" + "".join(f"{value:14,.0f}" for value in seen) + f"{growth(kept):12,.0f}")
         rest = {
             "took": f"{self.seconds:,} s, of them {self.cpu_s:,} s of the worker's CPU",
+            "starved": f"{self.starved_s:,} s" + (", so nothing is said of what needs time" if self.starved else ""),
             "calls": f"{self.calls:,}",
             "lateness": {name.partition('"')[2].rstrip('"}'): int(count) for name, count in self.lateness.items()},
             "longest gap": f"{self.worst_gap_s:.2f} s between calls of a target with {INTERVAL_S:g} s",
@@ -116,10 +129,20 @@ async def soak(folder: Path, seconds: float) -> Soak:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(course.reload())
                 tasks.create_task(course.watch())
-            ended, cpu_s = time.monotonic(), daemon.cpu_s()
+            ended, cpu_s, starved_s = time.monotonic(), daemon.cpu_s(), daemon.starved_s()
             daemon.send(signal.SIGTERM)
-            code = await daemon.ended()
-        return found(course, await faulty.tell(), began, ended, cpu_s, code)
+            end = End(at=ended, cpu_s=cpu_s, starved_s=starved_s, code=await daemon.ended())
+        return found(course, await faulty.tell(), began, end)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """When the daemon was told to end, what it had taken until then, and its exit code."""
+
+    at: float
+    cpu_s: float
+    starved_s: float
+    code: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -159,17 +182,18 @@ class Course:
             assert self.daemon.alive, self.daemon.log.strange
 
 
-def found(course: Course, called: dict[str, list[float]], began: float, ended: float, cpu_s: float, code: int) -> Soak:
+def found(course: Course, called: dict[str, list[float]], began: float, end: End) -> Soak:
     daemon, page = course.daemon, course.page
     results: dict[str, dict[str, int]] = {}
     for (namespace, outcome), number in page.results.items():
         if number:
             results.setdefault(namespace, {})[outcome] = number
-    gaps = {plugin: longest_gap_s(instants, began, ended) for plugin, instants in called.items()}
+    gaps = {plugin: longest_gap_s(instants, began, end.at) for plugin, instants in called.items()}
     return Soak(
-        seconds=round(ended - began, 1),
-        cpu_s=round(cpu_s, 1),
-        exit_code=code,
+        seconds=round(end.at - began, 1),
+        cpu_s=round(end.cpu_s, 1),
+        starved_s=round(end.starved_s, 1),
+        exit_code=end.code,
         scrapes=daemon.scrapes,
         longest_scrape_s=round(daemon.longest_scrape_s, 2),
         reloads=course.reloads,
@@ -182,8 +206,8 @@ def found(course: Course, called: dict[str, list[float]], began: float, ended: f
         stalls=page.total("stalls_total"),
         stale_retries=page.total("stale_connection_retries_total"),
         samples=course.samples,
-        untimely=[*late(gaps), *strays(course.lists.written_at, called, ended)],
-        worst_gap_s=max(gaps.get(each["plugin"], ended - began) for each in healthy()),
+        untimely=[*late(gaps), *strays(course.lists.written_at, called, end.at)],
+        worst_gap_s=max(gaps.get(each["plugin"], end.at - began) for each in healthy()),
         strange=daemon.log.strange,
     )
 

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from tests.soak.behaviours import OUTCOMES
 from tests.soak.lists import STAY, visitors
 from tests.soak.running import Log, Page
-from tests.soak.soak import late, longest_gap_s, strays
+from tests.soak.soak import ALLOWED, Soak, late, longest_gap_s, strays
 
 SCRAPED = b"""# TYPE plugin_probe_results_total counter
 plugin_probe_results_total{mixpeek_namespace="ns_a",outcome="success"} 7
@@ -76,3 +77,43 @@ def test_visitors_are_called_while_they_are_there_and_not_when_they_have_left() 
     assert list(strays(written_at, {**called, first: [110.0, 171.0]}, 155.0)) == [
         f"{first} was called 21.0 s after it had left"
     ]
+
+
+def soaked(**fields: object) -> Soak:
+    """One that went well, but for these fields."""
+    given: dict[str, object] = {
+        **dict.fromkeys(("cpu_s", "starved_s", "longest_scrape_s", "stalls", "stale_retries", "worst_gap_s"), 0.0),
+        **dict.fromkeys(("exit_code", "scrapes", "calls"), 0),
+        "seconds": 60.0,
+        "reloads": 10,
+        "broken": 2,
+        "events": {"config.reloaded": 8, "config.rejected": 2},
+        "results": {namespace: dict.fromkeys(outcomes, 1) for namespace, outcomes in OUTCOMES.items()},
+        "lateness": {},
+        "skipped": {},
+        "samples": {name: [1.0] * 60 for name in ALLOWED},
+        "untimely": [],
+        "strange": [],
+    }
+    return Soak(**given | fields)  # type: ignore[arg-type]  # of whatever types a case gives
+
+
+LEFT_OUT = [
+    {"events": {"config.reloaded": 3, "config.rejected": 2}},
+    {"events": {"config.reloaded": 8, "config.rejected": 1}},
+    {"untimely": ["well_0: 21 s without a call"]},
+    {"results": {}},
+    {"samples": {name: [float(2**size) for size in range(60)] for name in ALLOWED}},  # or the warm-up had not ended
+]
+
+
+@pytest.mark.parametrize("fields", LEFT_OUT)
+def test_what_was_left_out_or_grew_is_a_problem_only_where_there_was_a_processor(fields: dict[str, object]) -> None:
+    assert soaked().problems == []
+    assert soaked(**fields, starved_s=5.9).problems != []
+    assert soaked(**fields, starved_s=6.1).problems == []
+
+
+@pytest.mark.parametrize("fields", [{"exit_code": 1}, {"strange": ["a line"]}, {"results": {"ns_1": {"timeout": 1}}}])
+def test_what_went_wrong_is_a_problem_wherever(fields: dict[str, object]) -> None:
+    assert soaked(**fields, starved_s=60.0).problems != []
