@@ -21,15 +21,20 @@ EPOCH_S = 1_700_000_000.0
 class _JumpingSelector(selectors.DefaultSelector):
     """Never waits: when nothing is ready it moves the loop's time on by as long as it was to wait."""
 
+    MOST_TURNS = 1_000_000
+
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
+        self._turns = 0  # in which no time passed
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
         if not ready:
             assert timeout is not None, "nothing is left to happen: the test would hang"
             self.now += max(timeout, 0.0)
+        self._turns = 0 if timeout else self._turns + 1
+        assert self._turns < self.MOST_TURNS, "the loop turns and no time passes: the test would hang"
         return ready
 
 

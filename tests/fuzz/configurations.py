@@ -23,6 +23,7 @@ _json = st.recursive(
     max_leaves=6,
 )
 _names = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
+_label_names = st.from_regex(r"my_[a-z0-9_]{0,8}", fullmatch=True)  # none that is taken
 
 
 def _some(**optional: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
@@ -42,7 +43,7 @@ _expectations = _some(
 _probing: dict[str, st.SearchStrategy[Any]] = {
     "inputs": st.dictionaries(_texts, _json, max_size=3),
     "parameters": st.dictionaries(_texts, _json, max_size=2),
-    "labels": st.dictionaries(_names, _texts, max_size=3),
+    "labels": st.dictionaries(_label_names, _texts, max_size=3),
     "expect": _expectations,
     "slo": _some(availability=st.sampled_from(["99.5%", 0.9, "99.95 %"])),
     "shape": st.sampled_from(["compatible", "strict", "off"]),

@@ -1,12 +1,19 @@
 """Kept-alive connections: those that die under a request, and what comes on them unasked."""
 
 import asyncio
+from typing import cast
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from yarl import URL
 
+from tests.fakes import virtually
 from tests.mixpeek.faults import DISCONNECTED, HEAD, no_reply
-from tests.mixpeek.servers import GOOD_BODY, Peer, Script, client_of, reply, replying, serving, target
+from tests.mixpeek.servers import GOOD_BODY, Peer, Resolver, Script, client_of, reply, replying, serving, target
 from worker.core.exchange import Failure, NoReply, Phase, Reply
+from worker.mixpeek.channel import Channel
+from worker.mixpeek.wire import KEEPALIVE_S, Wire
 
 
 def dying_on(turn: int, *parts: bytes, then: str = "close") -> Script:
@@ -168,3 +175,34 @@ async def test_the_alarm_of_a_call_that_has_ended_ends_no_other() -> None:
         slow = await client.call(target(timeout_s=2.0))
     assert isinstance(slow.answer, Reply)
     assert slow.reused_connection
+
+
+class Idle:
+    """A connection that waits, as the wire sees it."""
+
+    def __init__(self) -> None:
+        self.idle_since = 0.0
+        self.dropped_at = 0.0
+
+    def is_connected(self) -> bool:
+        return True
+
+    def drop(self) -> None:
+        self.dropped_at = asyncio.get_running_loop().time()
+
+
+@given(since=st.floats(0, 1000), later=st.floats(0, KEEPALIVE_S))
+@example(since=0.02, later=0.0)  # 4.02 - 0.02 < 4.0, and 0.02 + 4.0 - 4.02 == 0.0
+def test_idle_connections_are_dropped_in_time_however_it_is_rounded(since: float, later: float) -> None:
+    async def main() -> list[Idle]:
+        wire = Wire(URL("http://127.0.0.1:9"), tls=None, proxy=None, resolver=Resolver())
+        idle = [Idle(), Idle()]
+        for wait_s, one in zip((since, later), idle, strict=True):
+            await asyncio.sleep(wait_s)
+            wire._keep(cast(Channel, one))
+        await asyncio.sleep(2 * KEEPALIVE_S)
+        await wire.close()
+        return idle
+
+    for one in virtually(main()):
+        assert one.dropped_at == pytest.approx(one.idle_since + KEEPALIVE_S, abs=1e-6)

@@ -89,7 +89,7 @@ class Wire:
         """The one that was used last: the others may go idle, and then away."""
         while self._idle:
             channel = self._idle.pop()
-            if channel.is_connected() and self._loop.time() - channel.idle_since <= KEEPALIVE_S:
+            if channel.is_connected() and self._loop.time() < _expires_at(channel):
                 return channel
             channel.drop()
         return None
@@ -105,10 +105,14 @@ class Wire:
         now = self._loop.time()
         kept: list[Channel] = []
         for channel in self._idle:
-            if channel.is_connected() and now - channel.idle_since < KEEPALIVE_S:
+            if channel.is_connected() and now < _expires_at(channel):
                 kept.append(channel)
             else:
                 channel.drop()
         self._idle = kept
-        left_s = kept[0].idle_since + KEEPALIVE_S - now if kept else None
-        self._sweeping = None if left_s is None else self._loop.call_later(left_s, self._sweep)
+        self._sweeping = self._loop.call_later(_expires_at(kept[0]) - now, self._sweep) if kept else None
+
+
+def _expires_at(channel: Channel) -> float:
+    """Compared in this one form, or by rounding it may be too early to drop a channel and too late to wait for it."""
+    return channel.idle_since + KEEPALIVE_S
