@@ -240,6 +240,11 @@ def certificates() -> Iterator[Case]:
     dead = batch(300, own=expires(10), shard="1", stop=400)
     live = batch(300, own=expires(90), shard="0")
     yield case("a dead shard's", [dead, live], {300: [soon], 2400: [f"ProberMissing {JOB} shard=1"]})
+    beats: Own = lambda now: min(now, 600)  # noqa: E731 (a table's entry)
+    hangs = {**expires(10), 'plugin_probe_last_run_timestamp_seconds{shard="1"}': beats}
+    dead = daemon(own=hangs, shard="1", shards=2, instance="pod-1:9464")
+    live = daemon(own=expires(90), shard="0", shards=2, instance="pod-0:9464")
+    yield case("a hung shard's", [dead, live], {300: [soon], 1800: [f"ProberMissing {JOB} shard=1"]})
     yield case("without TLS", [daemon()], {600: []}, "CertificateExpiring")
 
 
