@@ -49,7 +49,7 @@ def validation_problems(
     for detail in error.errors(include_url=False):
         inside, on_key = _place_in_file(detail["loc"], value)
         unknown = detail["type"] == "extra_forbidden"
-        message = _unknown_key(str(inside[-1]), _keys_at(model, inside[:-1])) if unknown else _message(detail, inside)
+        message = _unknown(model, inside) if unknown else _message(detail, inside)
         yield Problem(source=source, place=place + inside, message=message, on_key=on_key or unknown)
 
 
@@ -110,9 +110,30 @@ def _wrong_kind(error_type: str, value: Any) -> str | None:
     return None
 
 
+def _unknown(model: type[Keys], place: Place) -> str:
+    """Of a key that may not stand at `place`, in what `model` describes."""
+    *above, key = place
+    around = next((str(part) for part in above if isinstance(part, str)), "")
+    return _unknown_key(str(key), _keys_at(model, tuple(above)), _homes(model, str(key), around))
+
+
+def _homes(model: type[Keys], key: str, around: str) -> tuple[str, ...]:
+    """Where in the file a key of that name may stand; `around` is what holds the place where it does."""
+    found = [f"beside {around}"] if around and key in _keys_at(model, ()) else []
+    left = [(model, "")]
+    while left:
+        outer, path = left.pop(0)
+        for name in _keys_at(outer, ()):
+            inner = _keys_in(outer, name)
+            if inner:
+                left.append((inner, f"{path}{name}."))
+                found += [f"in {path}{name}"] * (key in _keys_at(inner, ()))
+    return tuple(found)
+
+
 # Cached: the same slip often stands in every target, and looking for what was meant takes a while.
 @lru_cache(maxsize=1024)
-def _unknown_key(key: str, known: tuple[str, ...]) -> str:
+def _unknown_key(key: str, known: tuple[str, ...], homes: tuple[str, ...]) -> str:
     if key in _ELSEWHERE:
         return f"unknown key here; {_ELSEWHERE[key]}"
     nearest = get_close_matches(key[:60], known, n=1)
@@ -121,6 +142,8 @@ def _unknown_key(key: str, known: tuple[str, ...]) -> str:
             "secrets never stand in these files; in worker.yaml, api.api_key_env names an environment variable"
             " and api.api_key_file a file"
         )
+    if homes:
+        return f"unknown key here; it belongs {' or '.join(homes)}"
     if nearest:
         return f"unknown key; did you mean {nearest[0]}?"
     return f"unknown key; known here: {', '.join(known)}"
@@ -130,9 +153,14 @@ def _keys_at(model: type[Keys], place: Place) -> tuple[str, ...]:
     """The keys that may stand in the mapping at `place`."""
     for part in place:
         if isinstance(part, str):
-            fields = {field.alias or name: field for name, field in model.model_fields.items()}
-            model = _model_in(fields[part].annotation) or model
+            model = _keys_in(model, part) or model
     return tuple(field.alias or name for name, field in model.model_fields.items())
+
+
+def _keys_in(model: type[Keys], key: str) -> type[Keys] | None:
+    """The model of what stands below one of a model's keys, if that is a mapping, or a list of some."""
+    fields = {field.alias or name: field for name, field in model.model_fields.items()}
+    return _model_in(fields[key].annotation)
 
 
 def _model_in(annotation: Any) -> type[Keys] | None:
