@@ -156,6 +156,17 @@ def test_any_two_shapes_can_be_compared(pinned: Any, found: Any) -> None:
     assert all(one.expected != one.found for one in told)
 
 
+def test_long_elements_do_not_hide_how_many_there_are() -> None:
+    element = {f"key_{n}": 1 for n in range(60)}
+    (one,) = differences(infer([element] * 2), infer([element] * 3))
+    assert one.expected is not None
+    assert one.found is not None
+    assert one.expected.endswith(", …eger, key_9: integer}[2]")
+    assert one.found.endswith(", …eger, key_9: integer}[3]")
+    (other,) = differences(infer(element), infer([element]))
+    assert other.expected != other.found
+
+
 def test_what_is_told_stays_short() -> None:
     pinned = {f"k{n:02}": {f"l{m:02}": 1 for m in range(7)} for n in range(60)}
     found = differences(infer(pinned), infer({}))
@@ -164,7 +175,7 @@ def test_what_is_told_stays_short() -> None:
     long = differences(infer(1), infer({f"key_{n}": 1 for n in range(60)}))[0].found
     assert long is not None
     assert len(long) == 160
-    assert long.endswith("…")
+    assert long.endswith("integer}")
 
 
 def test_people_read_the_place_with_what_is_expected() -> None:

@@ -11,6 +11,8 @@ from worker.core.shape import Shape
 #: More than this nobody reads: the plugin has become another one.
 MOST_DIFFERENCES = 50
 _MOST_TEXT = 160
+#: Of a longer text the end is shown as well: there an array says how long it is.
+_END = 24
 
 
 class Severity(StrEnum):
@@ -117,4 +119,5 @@ def _below(path: str, name: str, found: Shape) -> str:
 
 
 def _brief(shape: Shape) -> str:
-    return cut(text(shape), _MOST_TEXT)
+    told = text(shape)
+    return told if len(told) <= _MOST_TEXT else cut(told, _MOST_TEXT - _END) + told[-_END:]

