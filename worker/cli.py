@@ -14,6 +14,7 @@ import click
 
 from worker.command import fail, launch, read_or_leave, run_to_end
 from worker.core.exits import Exit, FailOn
+from worker.core.shard import Shard
 from worker.ending import drop_stdout, leave, prepare_streams, printed
 from worker.options import Duration, Id, JsonObject, common, reporting
 from worker.report_command import report
@@ -166,10 +167,22 @@ def check(
 @common
 @click.option("--resolved", is_flag=True, help="Print what the configuration amounts to, secrets masked.")
 @click.option("--elsewhere", is_flag=True, help="It will run elsewhere: key, password and TLS files need not be here.")
-def validate(config: Path, log_level: str | None, log_format: str | None, resolved: bool, elsewhere: bool) -> None:
+@click.option(
+    COUNT_OPTION, type=click.IntRange(min=1), metavar="N", help="As each of N workers finds it that share the limits."
+)
+def validate(
+    config: Path,
+    log_level: str | None,
+    log_format: str | None,
+    resolved: bool,
+    elsewhere: bool,
+    shard_count: int | None,
+) -> None:
     """Check the configuration and say every problem at once; warn where the plan can't fit."""
     if resolved and elsewhere:
         raise click.UsageError("--resolved masks the key wherever it stands, so it has to be here: without --elsewhere")
+    if shard_count is not None:
+        read_or_leave(config, calling=not elsewhere, shard=Shard(index=0, count=shard_count))
     settings = read_or_leave(config, calling=not elsewhere)
     from worker.config.plan import plan_warnings
     from worker.config.shapes_file import pin_warnings

@@ -139,6 +139,17 @@ def test_a_burn_of_one_objective_hides_no_burn_of_the_other(alertmanager: Alertm
     alertmanager.post([], ended=[fast, *slow])
 
 
+def test_a_prober_that_is_missing_hides_nothing_of_another(alertmanager: Alertmanager) -> None:
+    missing = made("ProberMissing", job="staging", shard="1")
+    names = ("ProberRunsFailing", "ProberStalled", "ProberOverloaded")
+    own = [made(name, job="staging", shard="1") for name in names]
+    others = [made(name, **at) for name in names for at in ({"job": "staging", "shard": "0"}, {"job": "production"})]
+    alertmanager.post([missing, *own, *others])
+    expected = {identity(labels) for labels in own}
+    assert by(missing, alertmanager, expected) == expected
+    alertmanager.post([], ended=[missing, *own, *others])
+
+
 class Inbox:
     """A receiver of webhooks: which receiver was told of which alerts, one entry a notification."""
 

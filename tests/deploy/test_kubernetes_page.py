@@ -88,6 +88,20 @@ def test_the_hourly_batch_is_as_good(checkout: Path, tmp_path: Path) -> None:
 
 
 @cluster
+def test_the_hourly_patch_keeps_what_components_add(checkout: Path, tmp_path: Path) -> None:
+    mine = patched(checkout, tmp_path)
+    kustomization = mine / "kustomization.yaml"
+    text = pages.read(kustomization).replace("overlays/cronjob", "overlays/cronjob-sharded")
+    text = text.replace("components:", "components:\n  - ../deploy/kubernetes/components/reports\n ", 1)
+    kustomization.write_text(text, encoding="utf-8")
+    cronjob = find(kustomized(mine), "CronJob", "plugin-probe")
+    assert cronjob
+    (container,) = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert "--period=1h" in container["args"]
+    assert any(word.startswith("--report=json=") for word in container["args"])
+
+
+@cluster
 def test_targets_of_a_second_config_map_are_read_too(checkout: Path) -> None:
     cronjob = find(kustomized(checkout / "many"), "CronJob", "plugin-probe")
     assert cronjob

@@ -124,6 +124,10 @@ def missing_batches(period: float, step: float) -> Iterator[Case]:
     )
     lonely = [batch(period, shard="0", shards=3), batch(period, shard="1", shards=3)]
     yield case("a shard never was there", lonely, {period + 180 + step: missing}, step=step)
+    starts = (0, 0.1 * period, 0.75 * period)
+    apart = [batch(period, shard=str(index), shards=3, start=start) for index, start in enumerate(starts)]
+    first: dict[float, list[str]] = {0.6 * period: [], 0.75 * period: [], 2 * period: []}
+    yield case("a first batch's shards end one after the other", apart, first, "ProberMissing", step=step)
     grown: Own = lambda now: 2.0 if now > 1.5 * period else 1.0  # noqa: E731 (a table's entry)
     two = [
         batch(period, shard="0", own={"plugin_probe_shards": grown}),
@@ -188,6 +192,8 @@ def counters() -> Iterator[Case]:
     yield case("a restart", [daemon(own=restarted)], {660: [], 900: []}, *COUNTED)
     yield case("three batches", [batch(300, own=all_of(rising(600, 1e9, 300)))], {1200: [], 1260: fires, 2400: fires})
     hourly = batch(3600, own=all_of(rising(3600, 1e9, 3600)))
+    rare = Worker(interval=3600, plugins=WELL, own=all_of(lambda now: float((now >= 600) + (now >= 7200))))
+    yield case("two bursts of a daemon that probes hourly", [rare], {720: [], 7260: [], 9000: []}, *COUNTED)
     yield case("two hourly batches", [hourly], {7200: [], 7440: fires, 10000: fires}, step=240)
     once = batch(3600, own=all_of(rising(3600, 3700, 3600)))
     yield case("one hourly batch", [once], {4080: [], 12000: []}, *COUNTED, step=240)

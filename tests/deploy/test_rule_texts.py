@@ -89,7 +89,7 @@ def counting(series: str, **labels: str) -> Case:
     return Case(workers=[Worker(interval=30, own={series: lambda now: now // 30})], labels=JOB | labels)
 
 
-LONELY = Worker(interval=300, batch=True, shard="0", shards=2)
+LONELY = Worker(interval=120, batch=True, shard="0", shards=2)
 STOPPED = [
     Worker(interval=30, batch=True, shard="1", shards=2, stop=60),
     Worker(interval=30, batch=True, shard="0", shards=2),

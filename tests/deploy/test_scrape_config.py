@@ -9,6 +9,7 @@ import yaml
 
 from tests.deploy.rule_files import PATHS
 from tests.programs import ROOT, needs, run
+from worker.settings import ReceiverSettings
 
 CONFIG = ROOT / "deploy" / "prometheus" / "prometheus.yml"
 COMPONENTS = ROOT / "deploy" / "kubernetes" / "components"
@@ -50,12 +51,18 @@ def test_labels_are_honoured_of_the_pushgateway_alone() -> None:
     """Its own job and shard are what was pushed; a daemon's are what Prometheus says."""
     jobs = {job["job_name"]: job for job in read(CONFIG)["scrape_configs"]}
     assert {name: job.get("honor_labels", False) for name, job in jobs.items()} == {
-        "plugin_probe": False,
+        "plugin_probe_daemon": False,
         "pushgateway": True,
     }
     (pods,) = read(PODS)["spec"]["podMetricsEndpoints"]
     (services,) = read(SERVICES)["spec"]["endpoints"]
     assert (pods.get("honorLabels", False), services["honorLabels"]) == (False, True)
+
+
+def test_no_daemon_has_the_job_of_what_is_pushed() -> None:
+    """Of one job and shard the newest run counts, so that of two probers the one that is missing hid."""
+    pushed = ReceiverSettings(url="http://127.0.0.1:9091").job
+    assert pushed not in {job["job_name"] for job in read(CONFIG)["scrape_configs"]}
 
 
 def test_the_daemon_is_scraped_where_it_listens_by_default() -> None:

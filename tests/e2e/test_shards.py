@@ -180,3 +180,12 @@ async def test_what_somebody_asks_for_in_a_pod_is_not_shared_out(tmp_path: Path,
 async def test_the_demo_in_a_pod_is_the_whole_demo(tmp_path: Path) -> None:
     done = await run("demo", cwd=tmp_path, env=environment(**NONSENSE))
     assert done.code == 0, done.err
+
+
+async def test_validate_finds_what_shards_would_refuse(tmp_path: Path) -> None:
+    write_config(tmp_path, "http://127.0.0.1:9", [target("p1")], limits={"rate": "1/s", "concurrency": 8})
+    whole = await run("validate", "-c", "worker.yaml", cwd=tmp_path, env=environment())
+    assert whole.code == 0, whole.err
+    shared = await run("validate", "-c", "worker.yaml", "--shard-count", "4", cwd=tmp_path, env=environment())
+    assert shared.code == 2
+    assert "limits.rate: 1/s can't be shared by 4 shards" in shared.err
