@@ -206,6 +206,16 @@ async def test_a_reload_whose_client_cannot_be_made_changes_nothing() -> None:
     assert 'plugin_probe_calls_total{mixpeek_namespace="ns_a"' in case.exposition()
 
 
+async def test_the_files_of_a_configuration_whose_client_cannot_be_made_are_watched(tmp_path: Path) -> None:
+    case, file = Case(), tmp_path / "rubbish.pem"
+    file.write_text("rubbish")
+    api = replace(case.settings.api, tls=TlsSettings(ca_file=Path("rubbish.pem")))
+    case.loaded = replace(case.settings, api=api, watched_files={file: stamp(file)})
+    assert await case.daemon.reload() == ["api.tls.ca_file: not a certificate"]
+    file.write_text("mended, and longer")
+    assert await case.daemon._has_changed()
+
+
 @pytest.mark.parametrize(
     ("outputs", "key"),
     [

@@ -153,6 +153,7 @@ class Daemon:
             found = await self._stamps()
             try:
                 settings = await self._serving.load(self._worker.engine.targets)
+                found |= settings.watched_files
                 await self._worker.reconfigure(settings)
             except ConfigError as error:
                 self._watched = {**found, **error.files}

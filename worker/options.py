@@ -1,10 +1,9 @@
 """What the commands take: kinds of values, and the options that all of them have."""
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -51,15 +50,23 @@ class JsonObject(click.ParamType[dict[str, Any]]):
     name = "json"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
-        def refuse(constant: str) -> NoReturn:
-            raise ValueError(f"{constant} is no JSON number")
+        from worker.config.source import Problem, Source, UnreadableError
+        from worker.config.values import MAX_DEPTH, deeper_than, values
 
+        problems: list[Problem] = []
         try:
-            found = json.loads(value, parse_constant=refuse)
-        except ValueError as error:
-            self.fail(f"no JSON: {error}", param, ctx)
+            value.encode()
+            found = values(Source(name="", path=Path("inputs.json"), text=value), problems)
+        except UnicodeEncodeError:
+            self.fail("no JSON: not UTF-8", param, ctx)
+        except UnreadableError as error:
+            self.fail(error.message, param, ctx)
+        if problems:
+            self.fail(problems[0].message, param, ctx)
         if not isinstance(found, dict):
             self.fail('must be a JSON object such as {"text": "hello"}', param, ctx)
+        if deeper_than(found, MAX_DEPTH):
+            self.fail(f"nested more than {MAX_DEPTH} deep", param, ctx)
         return found
 
 

@@ -129,6 +129,46 @@ def test_certificates_are_watched_and_files_that_could_not_be_read(tmp_path: Pat
     assert refused.value.files == {tmp_path / name: stamp(tmp_path / name) for name in names}
 
 
+@pytest.mark.parametrize(
+    ("written", "awaited"),
+    [
+        ("{api: {base_url: 'https://a.b', api_key_file: new}}", "new"),
+        ("{api: {base_url: 'https://a.b'}, targets_files: [new.yaml]}", "new.yaml"),
+        ("{api: {base_url: 'https://a.b'}, targets_files: ['new/*/*.yaml']}", "new"),
+        ("{api: {base_url: 'https://a.b'}, outputs: {pushgateway: {url: 'http://p', ca_file: new}}}", "new"),
+    ],
+)
+def test_what_is_named_and_not_there_yet_is_waited_for(tmp_path: Path, written: str, awaited: str) -> None:
+    """A Secret is mounted a minute after the ConfigMap that names it: it comes, and nothing else changes any more."""
+    (tmp_path / "targets.yaml").write_text("targets: [{namespace: ns_a, plugin: p}]")
+    (tmp_path / "worker.yaml").write_text(written)
+    with pytest.raises(ConfigError) as refused:
+        load(tmp_path / "worker.yaml", environ={"MIXPEEK_API_KEY": "sk_test_key"})
+    assert refused.value.files[tmp_path / awaited] is None
+
+
+@pytest.mark.parametrize("before", ["", "more than " * 4])
+def test_a_key_that_was_cut_off_is_in_no_message_either(tmp_path: Path, before: str) -> None:
+    """As long as a JWT, in a variable that stands in the wrong place."""
+    key = "eyJhbGciOiJ" + "0123456789" * 9
+    (tmp_path / "worker.yaml").write_text(
+        f"{{api: {{base_url: 'https://a.b'}}, limits: {{rate: '{before}${{KEY}}'}}}}".replace("KEY", "MIXPEEK_API_KEY")
+    )
+    with pytest.raises(ConfigError) as refused:
+        load(tmp_path / "worker.yaml", environ={"MIXPEEK_API_KEY": key})
+    assert "eyJh" not in str(refused.value.problems)
+    assert "[REDACTED]…" in str(refused.value.problems)
+
+
+def test_a_key_is_no_label(tmp_path: Path) -> None:
+    (tmp_path / "worker.yaml").write_text(
+        "{api: {base_url: 'https://a.b'}, defaults: {labels: {team: '${MIXPEEK_API_KEY}'}}}"
+    )
+    with pytest.raises(ConfigError, match=r"defaults\.labels\.team: holds the API key") as refused:
+        load(tmp_path / "worker.yaml", environ={"MIXPEEK_API_KEY": "sk_test_key"})
+    assert "sk_test_key" not in str(refused.value.problems)
+
+
 def test_a_worker_file_with_an_address_alone_means_the_defaults(tmp_path: Path) -> None:
     settings = loaded(tmp_path)
     assert settings.api == ApiSettings(base_url="https://mixpeek.example.com", api_key_env="MIXPEEK_API_KEY")

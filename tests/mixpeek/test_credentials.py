@@ -248,7 +248,7 @@ def test_a_secret_that_was_cut_is_redacted_at_the_end_of_a_text(text: str, expec
 @given(st.text(alphabet=[chr(code) for code in range(0x21, 0x7F)], min_size=12, max_size=40), st.text(), st.text())
 def test_no_key_survives_redaction(key: str, before: str, after: str) -> None:
     credentials = from_environment(key)
-    for spelling in (key, quote(key), json.dumps(key)[1:-1]):
+    for spelling in (key, quote(key), json.dumps(key)[1:-1], repr(key)[1:-1], key.replace("'", "''")):
         assert spelling not in credentials.redact(before + spelling + after)
         assert spelling.encode() not in credentials.redact_bytes((before + spelling + after).encode())
 

@@ -184,6 +184,11 @@ LEAVE_OUT = "; leave it out, and its targets are told as not probed"
             id="a shard beyond the last",
         ),
         pytest.param(
+            edited(shard={"index": 0, "count": 10**9}),
+            f": no report of a batch: shard.count: must be less than or equal to 10000{REMEDY}",
+            id="more shards than there can be",
+        ),
+        pytest.param(
             edited(results__duration_s=float("nan")),
             f": no report of a batch: results[0].duration_s: must be a finite number{REMEDY}",
             id="not a number",

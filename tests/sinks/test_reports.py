@@ -292,3 +292,26 @@ def test_what_is_no_file_is_written_to_as_it_is(tmp_path: Path) -> None:
     assert os.read(reader, 10) == b"text"
     os.close(reader)
     assert pipe.is_fifo()
+
+
+def test_for_the_reader_of_a_pipe_nobody_waits(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="nobody reads this pipe"):
+        textfile.write(tmp_path / "pipe", [b"text"])
+
+
+@pytest.mark.parametrize("name", ["/dev/fd/{}", "/proc/self/fd/{}"])
+def test_a_pipe_that_has_no_name_but_its_number_is_written_to(name: str) -> None:
+    reader, writer = os.pipe()
+    textfile.write(name.format(writer), [b"te", b"xt"])
+    assert os.read(reader, 10) == b"text"
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_file_that_was_opened_for_us_goes_on_where_it_was(tmp_path: Path) -> None:
+    with (tmp_path / "summary.md").open("wb", buffering=0) as file:
+        file.write(b"before ")
+        textfile.write(f"/dev/fd/{file.fileno()}", [b"text"])
+        file.write(b" after")
+    assert (tmp_path / "summary.md").read_bytes() == b"before text after"

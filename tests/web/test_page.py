@@ -89,7 +89,7 @@ def test_latencies_are_in_milliseconds(seconds: float | None, text: str) -> None
     assert _milliseconds(seconds) == text
 
 
-@pytest.mark.parametrize(("at", "text"), [(None, "–"), (1_700_000_000.0, "2023-11-14 22:13:20")])
+@pytest.mark.parametrize(("at", "text"), [(None, "–"), (1_700_000_000.0, "2023-11-14 22:13:20"), (1e18, "?")])
 def test_instants_are_in_utc(at: float | None, text: str) -> None:
     assert _clock(at) == text
 

@@ -196,9 +196,9 @@ async def test_however_many_targets_are_one_document(count: int) -> None:
         assert [shown["plugin"] for shown in (await reply.json())["targets"]] == [f"p{n}" for n in range(count)]
 
 
-async def test_an_id_with_a_slash_can_be_asked_for() -> None:
-    path = "/api/v1/targets/ns_a/a%2Fb%20%C3%BC"
-    async with asking(HandMade([probed("a/b ü")])) as client, client.get(path) as reply:
+@pytest.mark.parametrize(("plugin", "path"), [("a/b ü", "a%2Fb%20%C3%BC"), ("{{7*7}}", "%7B%7B7*7%7D%7D")])
+async def test_an_id_with_a_slash_or_braces_can_be_asked_for(plugin: str, path: str) -> None:
+    async with asking(HandMade([probed(plugin)])) as client, client.get(f"/api/v1/targets/ns_a/{path}") as reply:
         assert reply.status == 200
 
 

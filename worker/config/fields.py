@@ -59,7 +59,7 @@ def checked_id(value: object) -> str:
     """A namespace or plugin id. ValueError says what is wrong with it."""
     if not isinstance(value, str):
         if isinstance(value, (int, float)):
-            raise ValueError(f"an id is text; quote it: '{shown(value)}'")
+            raise ValueError("an id is text; put it in quotes as it is written")
         raise ValueError(f"an id is text, not {shown(value)}")
     if not value.isprintable() and any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
         raise ValueError("an id holds no control characters")
@@ -86,7 +86,7 @@ def _label_value(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, (bool, int, float)):
-        raise ValueError(f"a label's value is text; quote it: '{shown(value)}'")
+        raise ValueError("a label's value is text; put it in quotes as it is written")
     raise ValueError(f"a label's value is text, not {shown(value)}")
 
 

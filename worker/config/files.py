@@ -38,6 +38,11 @@ def targets_paths(pattern: str, folder: Path, others: Iterable[Path]) -> Iterato
         yield path
 
 
+def fixed_part(pattern: Path) -> Path:
+    """The pattern itself, or the folder below which what it matches would stand."""
+    return fixed_part(pattern.parent) if glob.has_magic(str(pattern)) else pattern
+
+
 def _same_file(one: Path, other: Path) -> bool:
     return one.exists() and other.exists() and one.samefile(other)
 

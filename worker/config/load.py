@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from worker.config.files import read_source, targets_paths
+from worker.config.files import fixed_part, read_source, targets_paths
 from worker.config.problems import Problems, TooManyError, raise_all
 from worker.config.shapes_file import ShapesFile
 from worker.config.source import Place, Problem, Source, UnreadableError, shown_path
@@ -38,7 +38,7 @@ def load(
     api, limits, outputs = sections.api(), sections.limits(shard), sections.outputs()
     template = sections.template()
     shapes = ShapesFile(sections.shapes_file, problems)
-    files = _targets_sources(sections.targets_files, source, shapes.path, problems)
+    files = _targets_sources(sections, source, shapes.path, problems)
     problems = Problems(problems)
     targets = TargetList(template, problems, shapes.pins, recording=recording)
     with _collector_paused(), suppress(TooManyError):
@@ -46,7 +46,7 @@ def load(
             if file.text is not _NOT_TEXT:
                 targets.add_file(file)
     watched = _watched([source, *files], sections, api) | targets.golden.stamps | {shapes.path: shapes.stamp}
-    raise_all(problems, files=watched, secret=environ.get(api.api_key_env or "", ""))
+    raise_all(problems, files=watched | sections.lacking, secret=environ.get(api.api_key_env or "", ""))
     return Settings(
         api=api,
         template=template,
@@ -94,11 +94,13 @@ def _sections(source: Source, environ: Mapping[str, str], problems: list[Problem
         raise
 
 
-def _targets_sources(patterns: list[str], worker: Source, shapes: Path, problems: list[Problem]) -> list[Source]:
+def _targets_sources(sections: WorkerSections, worker: Source, shapes: Path, problems: list[Problem]) -> list[Source]:
     """Each targets file once, however many patterns match it."""
     sources: dict[Path, Source] = {}
-    for index, pattern in enumerate(patterns):
+    for index, pattern in enumerate(sections.targets_files):
         place: Place = ("targets_files", index)
+        awaited = fixed_part(worker.path.parent / pattern)
+        before = stamp(awaited)
         try:
             for path in targets_paths(pattern, worker.path.parent, (worker.path, shapes)):
                 real = path.resolve()
@@ -106,6 +108,7 @@ def _targets_sources(patterns: list[str], worker: Source, shapes: Path, problems
                     sources[real] = _read_targets_file(path, problems)
         except ValueError as error:
             problems.append(Problem(source=worker, place=place, message=str(error)))
+            sections.lacking[awaited] = before
         except OSError as error:
             message = f"{pattern} cannot be read: {error.strerror}"
             problems.append(Problem(source=worker, place=place, message=message))

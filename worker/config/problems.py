@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from worker.config.fields import Keys
 from worker.config.places import Places
 from worker.config.source import Place, Position, Problem, Source, place_text
-from worker.config.units import shown
+from worker.config.units import MOST_SHOWN, shown
 from worker.settings import ConfigError
 from worker.stamp import Stamp
 
@@ -94,7 +94,7 @@ def _message(detail: Mapping[str, Any], place: Place) -> str:
 def _wrong_kind(error_type: str, value: Any) -> str | None:
     match error_type.partition("_")[0]:
         case "string":
-            quoting = f"; quote it: '{shown(value)}'" if isinstance(value, (bool, int, float)) else ""
+            quoting = "; put it in quotes as it is written" if isinstance(value, (bool, int, float)) else ""
             return f"must be text, not {shown(value)}{quoting}"
         case "int":
             return f"must be a whole number, not {shown(value)}"
@@ -208,8 +208,16 @@ def raise_all(problems: list[Problem], *, files: Mapping[Path, Stamp] | None = N
         rest = ", and the rest was not looked at" if len(problems) >= MAX_PROBLEMS else ""
         lines.append(f"… and {len(problems) - MAX_LINES} more{rest}")
     if len(secret) >= SHORTEST_SECRET:
-        lines = [line.replace(secret, "[REDACTED]") for line in lines]
+        lines = [_redacted(line, secret) for line in lines]
     raise ConfigError(lines, files)
+
+
+def _redacted(line: str, secret: str) -> str:
+    """Also where a value that holds it was cut off within it."""
+    line = line.replace(secret, "[REDACTED]")
+    for length in range(min(len(secret) - 1, MOST_SHOWN), SHORTEST_SECRET - 1, -1):
+        line = line.replace(f"{secret[:length]}…", "[REDACTED]…")
+    return line
 
 
 def _line(problem: Problem, position: Position, first: tuple[str, Position] | None) -> str:

@@ -14,6 +14,8 @@ RATE_PATTERN = r"^[1-9][0-9]*/(s|m|h)$"
 MAX_DURATION_S = 366 * 86400.0
 MAX_SIZE_BYTES = 1024 * 1024 * 1024
 MAX_RATE_COUNT = 1_000_000
+#: Of a text so many characters are quoted.
+MOST_SHOWN = 60
 
 _SECONDS_PER_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _MS_PER_UNIT = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
@@ -39,7 +41,7 @@ def shown(value: object) -> str:
     return "a list" if isinstance(value, list) else "a mapping"
 
 
-def _clipped(text: str, limit: int = 60) -> str:
+def _clipped(text: str, limit: int = MOST_SHOWN) -> str:
     line = text[: limit + 1].encode("unicode_escape").decode("ascii") if not text.isprintable() else text
     return line if len(line) <= limit else line[:limit] + "…"
 

@@ -12,7 +12,7 @@ from worker.config.expand import expanded
 from worker.config.fields import Keys
 from worker.config.files import check_readable
 from worker.config.model import Api, Limits, Outputs, Receiver, Schedule, Tls, WorkerFile
-from worker.config.problems import validation_problems
+from worker.config.problems import SHORTEST_SECRET, validation_problems
 from worker.config.secret import DEFAULT_ENV, check_key_in_env, check_key_in_file
 from worker.config.sharing import divided, too_few
 from worker.config.source import Place, Problem, Source
@@ -31,6 +31,7 @@ from worker.settings import (
     TextfileSettings,
     TlsSettings,
 )
+from worker.stamp import Stamp, stamp
 
 # Stands in for a missing or wrong address while the rest of the file is looked at.
 _NO_URL = "https://address.invalid"
@@ -54,6 +55,8 @@ class WorkerSections:
         self._problems = problems
         self._calling = calling
         self._folder = source.path.parent
+        #: Files that are named and no good: once they are, the configuration may be.
+        self.lacking: dict[Path, Stamp] = {}
         self.file = self._validated()
 
     def _validated(self) -> WorkerFile:
@@ -133,7 +136,14 @@ class WorkerSections:
         """A target with the defaults applied; its key means nothing."""
         schedule = self.schedule()
         base = Target(key=TargetKey("", ""), interval_s=schedule.interval_s, timeout_s=schedule.timeout_s)
-        return with_keys(base, self.file.defaults, self._folder) if self.file.defaults else base
+        if self.file.defaults is None:
+            return base
+        template = with_keys(base, self.file.defaults, self._folder)
+        key = self._environ.get(self.file.api.api_key_env or DEFAULT_ENV, "")
+        for name, value in template.labels.items():
+            if len(key) >= SHORTEST_SECRET and key in value:  # ${VAR} has put it there
+                self._refuse(("defaults", "labels", name), "holds the API key, and labels are shown; leave it out")
+        return template
 
     def limits(self, shard: Shard | None) -> LimitSettings:
         """Of a shard, what it may use."""
@@ -225,10 +235,12 @@ class WorkerSections:
     def _check(self, place: Place, check: Callable[..., None], *arguments: Any) -> None:
         if not self._calling:
             return
+        stamps = {path: stamp(path) for path in arguments if isinstance(path, Path)}
         try:
             check(*arguments)
         except ValueError as error:
             self._refuse(place, str(error))
+            self.lacking |= stamps
 
     def _refuse(self, place: Place, message: str, **more: Any) -> None:
         self._problems.append(Problem(source=self._source, place=place, message=message, **more))

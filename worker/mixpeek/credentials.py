@@ -204,6 +204,8 @@ def _spellings(secret: str) -> set[str]:
         escaped.replace("/", "\\/"),
         html.escape(secret),
         html.escape(secret, quote=False),
+        secret.replace("'", "''"),  # as YAML quotes it
+        repr(secret)[1:-1],
         *quoted,
         *(re.sub("%..", lambda found: found.group().lower(), text) for text in quoted),
     }

@@ -14,7 +14,6 @@ from pydantic import (
     GetPydanticSchema,
     NonNegativeInt,
     PlainValidator,
-    PositiveInt,
     ValidationError,
     model_validator,
 )
@@ -34,6 +33,8 @@ from worker.sinks.text import one_line, tame, unchanged
 #: Of what is wrong in one file so much is told.
 MOST_PROBLEMS = 3
 _MOST_TEXT = 200
+#: Limits are whole calls a shard, so there can't be more; each is looked at for each target.
+_MOST_SHARDS = 10_000
 _LEAVE_OUT = "leave it out, and its targets are told as not probed"
 _WRITTEN_BY = "give what `plugin-probe once --report json=PATH` of this version wrote"
 _BROKEN = re.compile(r"(?P<what>.*) at line (?P<line>\d+) column (?P<column>\d+)", re.DOTALL)
@@ -245,7 +246,7 @@ def _as_row(_source: Any, handler: Any) -> core_schema.CoreSchema:
 
 class _Shard(_Told):
     index: NonNegativeInt
-    count: PositiveInt
+    count: Annotated[int, Field(ge=1, le=_MOST_SHARDS)]
 
     @model_validator(mode="after")
     def _within(self) -> "_Shard":

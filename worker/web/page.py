@@ -31,7 +31,10 @@ def _template() -> Template:
 
 
 def _clock(unix_s: float | None) -> str:
-    return "–" if unix_s is None else datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    try:
+        return "–" if unix_s is None else datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):  # of a textfile that somebody else wrote
+        return "?"
 
 
 def _milliseconds(seconds: float | None) -> str:

@@ -71,7 +71,7 @@ def make_app(
     app.router.add_get("/-/ready", _Ready(surface).answer)
     app.router.add_get("/", places.kept_by(_Status(surface, shard).answer))
     app.router.add_get("/api/v1/targets", places.kept_by(_Targets(surface).answer))
-    app.router.add_get("/api/v1/targets/{namespace}/{plugin}", _OneTarget(surface, shard).answer)
+    app.router.add_get("/api/v1/targets/{namespace:[^/]+}/{plugin:[^/]+}", _OneTarget(surface, shard).answer)
     if reload:
         app.router.add_post("/-/reload", _Reload(reload).answer)
     if probe:
