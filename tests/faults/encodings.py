@@ -68,6 +68,13 @@ FAULTS = (
         "gzip_checksum", "gzip with another text's checksum", "gzip", _PACKED[:-8] + b"abcd" + _PACKED[-4:], "gzip"
     ),
     _broken("gzip_and_rest", "gzip, and rubbish after it", "gzip", _PACKED + b"rest", "cannot be decoded"),
+    _broken(
+        "deflate_and_rest",
+        "deflate, and a line's end after it",
+        "deflate",
+        zlib.compress(GOOD_BODY) + b"\n",
+        "followed by",
+    ),
     _broken("deflate_cut", "deflate without its end", "deflate", zlib.compress(GOOD_BODY)[:-4], "cut short"),
     _broken("gzip_twice", "gzip within gzip", "gzip, gzip", gzip.compress(_PACKED), "nor was it asked for"),
     _broken("brotli", "br, which nobody asked for", "br", GOOD_BODY, "nor was it asked for"),

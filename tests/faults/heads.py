@@ -66,6 +66,13 @@ FAULTS = (
     _hanging("head_drips", "a byte of the head at a time", endless(part=b"H", pause_s=30.0)),
     _hanging("headers_drip", "a header at a time, without an end", endless(HEAD, part=b"X: y\r\n", pause_s=0.05)),
     _hanging("interims_drip", "102 Processing over and over", endless(part=_INTERIM, pause_s=0.05)),
+    _broken(
+        "interims_flood",
+        "102 Processing as fast as it goes",
+        *[_INTERIM * 500] * 20,
+        then="close",
+        words="too many interim",
+    ),
     _hanging("interim_alone", "102 Processing, then nothing", sends(_INTERIM, then="hang")),
     _broken("headers_flood", "headers as fast as they go", HEAD, *[b"X: y\r\n" * 10_000] * 20, then="close"),
     _broken("head_cut", "closes within the head", HEAD + b"Content-Le", then="close", words="connection closed before"),

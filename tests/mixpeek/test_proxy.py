@@ -5,10 +5,12 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.mixpeek.servers import KEY, Peer, Resolver, Server, client_of, pipe_to, reply, replying, serving, target
+from worker.config.urls import proxy_url
 from worker.core.exchange import Failure, NoReply, Phase, Reply
 from worker.mixpeek.client import Client
 from worker.settings import TlsSettings
@@ -102,3 +104,38 @@ async def test_a_proxy_that_never_answers() -> None:
     assert exchange.answer == NoReply(
         failure=Failure.TIMEOUT, died_in=Phase.CONNECT, error="no connection within 0.2 s"
     )
+
+
+@pytest.mark.parametrize(
+    "script", [pytest.param(Peer.until_left, id="hangs"), pytest.param(Peer.request, id="hangs up")]
+)
+async def test_an_https_proxy_that_makes_no_tunnel(script: Any, secure: ssl.SSLContext, ca_file: Path) -> None:
+    async with (
+        serving(script, secure) as proxy,
+        client_of(
+            1, scheme="https", proxy=f"https://127.0.0.1:{proxy.port}", tls=TlsSettings(ca_file=ca_file)
+        ) as client,
+    ):
+        exchange = await client.call(target(timeout_s=0.3))
+    assert isinstance(exchange.answer, NoReply)
+    assert exchange.answer.died_in is Phase.CONNECT
+    if script is Peer.until_left:
+        assert exchange.phases.connect == pytest.approx(0.3, abs=0.1)
+
+
+async def test_an_https_proxy_before_plain_http_is_verified_by_our_authorities(
+    secure: ssl.SSLContext, ca_file: Path
+) -> None:
+    async with (
+        serving(replying(reply()), secure) as proxy,
+        client_of(80, proxy=f"https://127.0.0.1:{proxy.port}", tls=TlsSettings(ca_file=ca_file)) as client,
+    ):
+        exchange = await client.call(target())
+    assert isinstance(exchange.answer, Reply)
+    assert exchange.phases.tls is not None
+
+
+@pytest.mark.parametrize("userinfo", ["me:%E2%82%ACabc", "a%3Ab:pw"])
+def test_a_proxys_credentials_that_no_header_can_hold(userinfo: str) -> None:
+    with pytest.raises(ValueError, match="Latin-1"):
+        proxy_url(f"http://{userinfo}@127.0.0.1:3128")

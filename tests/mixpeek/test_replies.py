@@ -9,7 +9,7 @@ import pytest
 
 from tests.mixpeek.faults import HEAD, after_request, no_reply, one_call
 from tests.mixpeek.servers import GOOD_BODY, Peer, client_of, reply, replying, serving, target
-from worker.core.exchange import Failure, Malformed, Phase, Refusal, Reply
+from worker.core.exchange import Failure, Malformed, NoReply, Phase, Refusal, Reply
 
 
 @pytest.mark.parametrize("body", [b"x" * 1001, b"x" * 500_000])
@@ -95,3 +95,36 @@ async def test_a_refusal_before_the_request_was_out() -> None:
         exchange = await client.call(target(inputs={"text": "x" * 30_000_000}))
     assert exchange.answer == Refusal(error="too much")
     assert exchange.phases.wait is None
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.05])
+async def test_what_follows_deflate_is_told_however_the_network_cuts_it(pause_s: float) -> None:
+    answer = reply(zlib.compress(GOOD_BODY) + b"\n", Content_Encoding="deflate")
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(answer[:-1] if pause_s else answer)
+        await asyncio.sleep(pause_s)
+        await peer.send(answer[-1:] if pause_s else b"")
+        await peer.until_left()
+
+    async with serving(script) as server, client_of(server) as client:
+        exchange = await client.call(target())
+    assert exchange.answer == NoReply(
+        failure=Failure.DISCONNECTED,
+        died_in=Phase.RECEIVE,
+        error="its deflate content is followed by something else",
+    )
+
+
+async def test_interim_replies_without_an_end_are_no_reply() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        while True:
+            await peer.send(b"HTTP/1.1 102 Processing\r\n\r\n" * 5000)
+
+    async with serving(script) as server, client_of(server) as client:
+        exchange = await client.call(target(timeout_s=2.0))
+    assert exchange.answer == NoReply(
+        failure=Failure.DISCONNECTED, died_in=Phase.WAIT, error="malformed HTTP: too many interim replies"
+    )

@@ -115,3 +115,11 @@ async def test_a_redirect_is_an_answer() -> None:
     exchange = await call_for(reply(b"", status="307 Temporary Redirect", Location=f"http://h.example/{KEY}?k={KEY}"))
     assert exchange.answer == Refusal(error="HTTP 307 Temporary Redirect, to http://h.example/[REDACTED]")
     assert exchange.http_status == 307
+
+
+async def test_a_secret_of_digits_is_no_reason_to_misread_a_reply() -> None:
+    body = b'{"status":"success","inference_name":"x","raw_response":{"n":[0.1234567890]}}'
+    exchange = await call_for(reply(body), key="1234567890")
+    assert isinstance(exchange.answer, Reply)
+    assert exchange.answer.raw_response == {"n": [0.123456789]}
+    assert b"1234567890" not in (exchange.excerpt or "").encode()

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from tests.soak.behaviours import OUTCOMES, UNPROVEN, WELL
-from tests.soak.lists import INTERVAL_S, STAY, Lists, healthy, sick, visitors
+from tests.soak.lists import INTERVAL_S, STAY, TARGETS, Lists, healthy, sick, visitors
 from tests.soak.running import Daemon, Page, running, server
 from tests.soak.steady import growth, is_flat, settled
 
@@ -25,9 +25,10 @@ LEFT_WITHIN_S = 20.0
 #: Where the worker had to wait for a processor for more of its time than this, nothing is said of what needs time.
 MOST_STARVED = 0.1
 #: By how much what is measured may rise after the warm-up: a share of it, and so much besides. Objects that are lost
-#: show in the blocks; of resident memory 13 MB come and go with reloads, and may stay from one to the next.
+#: show in the blocks; the first list's stay, and some 200 objects that a reload freezes. Of resident memory 13 MB come
+#: and go with reloads, and may stay from one to the next.
 ALLOWED = {
-    "blocks": (0.05, 10_000),
+    "blocks": (0.05, 10 * TARGETS),
     "resident_bytes": (0.05, 20 * 2**20),
     "tasks": (0.05, 16),
     "descriptors": (0.05, 16),

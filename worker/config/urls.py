@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?|[0-9A-Fa-f:.]+")
 _BRACES = re.compile(r"\{([^{}]*)\}")
@@ -36,6 +36,11 @@ def proxy_url(value: object) -> str:
     parts = _split(value, "http://proxy.example.com:3128")
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError("a proxy has no path; write it like http://proxy.example.com:3128")
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if ":" in user or any(ord(character) > 0xFF for character in user + password):
+        raise ValueError(
+            "its user holds a colon, or user or password a character beyond Latin-1: no proxy can be told so"
+        )
     return f"{parts.scheme}://{parts.netloc}"
 
 

@@ -1,6 +1,7 @@
 """Channel: one connection, as it carries one call after another."""
 
 import asyncio
+import ssl
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -8,7 +9,7 @@ from aiohttp.connector import Connection
 from aiohttp.http import HttpResponseParser, RawResponseMessage
 from aiohttp.http_parser import HttpParser
 
-from worker.mixpeek.failures import MalformedHeadError
+from worker.mixpeek.failures import MalformedHeadError, TooManyInterimsError
 from worker.mixpeek.flight import Flight
 
 # More is written when this much has been taken: a body of many megabytes does not hold up the loop.
@@ -16,6 +17,8 @@ _PIECE_BYTES = 1 << 18
 # What came is taken out of the parser at once, so that it never holds more than the system gives us in one go.
 _PARSER_LIMIT = 1 << 22
 _HEAD_END = b"\r\n\r\n"
+# A reply may be announced and its progress told, but nobody needs to be told as often.
+_MOST_INTERIMS = 1000
 
 #: With this status servers end connections on which they wait for a request.
 REQUEST_TIMEOUT = 408
@@ -38,6 +41,7 @@ class Channel(ResponseHandler):
     _alarm: asyncio.TimerHandle | None = None
     _carries_calls = False
     _unsent = memoryview(b"")
+    _interims = 0  # of this call
     _head = b""  # what has come while the reply's head is incomplete
 
     def send(self, flight: Flight, request: bytes, until: float) -> None:
@@ -54,13 +58,15 @@ class Channel(ResponseHandler):
         self._expire_at(until)
         self._parser = self._new_parser()
         self._head = b""
+        self._interims = 0
         flight.timeline.send()
         if len(request) > _PIECE_BYTES:
             self._unsent = memoryview(request)
             self._send_on()
         else:
             transport.write(request)
-            if not self._paused:
+            self._hear_out()
+            if not self._paused and flight.timeline.heard_at is None:
                 flight.timeline.written_at = flight.timeline.now()
 
     @property
@@ -100,9 +106,37 @@ class Channel(ResponseHandler):
         while self._unsent and not self._paused and self.transport is not None:
             piece, self._unsent = self._unsent[:_PIECE_BYTES], self._unsent[_PIECE_BYTES:]
             self.transport.write(piece)
+            self._hear_out()
         flight = self._flight
         if flight is not None and not self._unsent and not self._paused and flight.timeline.heard_at is None:
             flight.timeline.written_at = flight.timeline.now()
+
+    def _hear_out(self) -> None:
+        """Where a write met a reset asyncio reads no more, but the system still holds what came before it: the answer
+        of a server that refused at the sight of the head, or its alert that it missed our certificate.
+        """
+        transport = self.transport
+        # No public way leads from TLS to what is beneath it.
+        tls = getattr(transport, "_ssl_protocol", None)
+        beneath = transport if tls is None else tls._transport
+        if self._flight is None or transport is None or beneath is None or not beneath.is_closing():
+            return
+        self._should_close = True
+        try:
+            with transport.get_extra_info("socket").dup() as left:
+                while data := left.recv(_PIECE_BYTES):
+                    if tls is None:
+                        self.data_received(data)
+                    else:
+                        tls._incoming.write(data)
+                        while text := tls._sslobj.read(_PIECE_BYTES):
+                            self.data_received(text)
+        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError):
+            return
+        except ssl.SSLError as error:
+            self._land(error)
+        except OSError:
+            return
 
     def _land(self, error: BaseException | None = None) -> None:
         flight, self._flight = self._flight, None
@@ -137,6 +171,8 @@ class Channel(ResponseHandler):
             self._head += data
         try:
             self._feed(flight, data)
+        except TooManyInterimsError:
+            raise
         except MalformedHeadError:
             self._feed_again(flight)
         if flight.take_body():
@@ -154,7 +190,10 @@ class Channel(ResponseHandler):
         for head, payload in heads:
             if 100 <= head.code < 200 and head.code != 101:
                 self._head = self._head[self._head.rfind(_HEAD_END) + len(_HEAD_END) :]
-                continue  # interim
+                self._interims += 1
+                if self._interims > _MOST_INTERIMS:
+                    raise TooManyInterimsError
+                continue
             unsound = head.should_close or upgraded or flight.status is not None or head.code == REQUEST_TIMEOUT
             self._should_close = self._should_close or unsound
             if flight.status is None:
@@ -186,6 +225,8 @@ class Channel(ResponseHandler):
         )
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        if exc is not None and self.transport is not None and self.transport.get_extra_info("ssl_object") is None:
+            self._hear_out()  # through TLS it is too late
         flight, parser = self._flight, self._parser
         if self._carries_calls:
             self._parser = None

@@ -7,7 +7,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from worker.clock import Clock, SystemClock
-from worker.core.exchange import Answer, Exchange, Failure, NoReply, Phase
+from worker.core.exchange import Answer, Exchange, Failure, Malformed, NoReply, Phase, Reply
 from worker.core.target import Target, TargetKey
 from worker.mixpeek.channel import REQUEST_TIMEOUT
 from worker.mixpeek.contract import encode_request, read_answer
@@ -64,7 +64,8 @@ class Client:
 
     async def open(self) -> Self:
         """Raises ConfigError for TLS files that cannot be used."""
-        tls = tls_context(self._api.tls) if self._origin.scheme == "https" else None
+        schemes = {self._origin.scheme, self._proxy.scheme if self._proxy else ""}
+        tls = tls_context(self._api.tls) if "https" in schemes else None
         self._wire = Wire(self._origin, tls=tls, proxy=self._proxy, resolver=self._given_resolver)
         return self
 
@@ -120,6 +121,11 @@ class Client:
         shown = self._credentials.redact_bytes(body)
         answer = failed or self._read(flight, shown, ended_at)
         escaped = b"\\" in shown
+        if isinstance(answer, Malformed) and shown is not body:
+            # A secret of digits alone may be a number of the reply's, which is no JSON without it.
+            whole = self._read(flight, body, ended_at)
+            if isinstance(whole, Reply):
+                answer, escaped = whole, True
         clean = redacted(answer, self._credentials, escaped=escaped)
         # a key that was spelt with escapes stands in the body as it came
         disguised = escaped and clean != answer

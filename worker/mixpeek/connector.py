@@ -36,6 +36,18 @@ class TimedConnector(aiohttp.TCPConnector):
             functools.partial[ResponseHandler], functools.partial(Channel, loop=asyncio.get_running_loop())
         )
 
+    async def _wrap_create_connection(self, *args: Any, **options: Any) -> tuple[asyncio.Transport, ResponseHandler]:
+        TIMELINE.get().enter(Phase.CONNECT)  # to the next address, also after a handshake with the last one has failed
+        return await super()._wrap_create_connection(*args, **options)
+
+    async def _create_direct_connection(
+        self, *args: Any, client_error: type[Exception] = aiohttp.ClientConnectorError, **options: Any
+    ) -> tuple[asyncio.Transport, ResponseHandler]:
+        made = await super()._create_direct_connection(*args, client_error=client_error, **options)
+        if client_error is aiohttp.ClientProxyConnectionError:
+            TIMELINE.get().enter(Phase.CONNECT)  # making a tunnel is connecting, also where TLS leads to the proxy
+        return made
+
     async def _create_connection(
         self, req: ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
     ) -> ResponseHandler:

@@ -33,10 +33,12 @@ class Decoder:
     def _inflate(self, data: bytes, room: int) -> bytes:
         whole = b""
         while data and len(whole) < room:
+            if self._stream is not None and self._stream.eof and self._encoding == "deflate":
+                raise UndecodableError("its deflate content is followed by something else")
             if self._stream is None or self._stream.eof:  # gzip may be several members in a row
                 self._stream = zlib.decompressobj(self._window(data))
             whole += self._stream.decompress(data, room - len(whole))
-            data = self._stream.unused_data if self._encoding != "deflate" else b""
+            data = self._stream.unused_data
         return whole
 
     def _window(self, data: bytes) -> int:

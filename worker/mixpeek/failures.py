@@ -26,6 +26,12 @@ class MalformedHeadError(Exception):
     """What came is no head of an HTTP reply; the cause is the parser's."""
 
 
+class TooManyInterimsError(MalformedHeadError):
+    """Interim replies without an end: they are no head, so no cap on a head ends them."""
+
+    message = "too many interim replies"
+
+
 class UndecodableError(Exception):
     """The body came in a content encoding that we cannot decode, nor asked for."""
 
