@@ -64,6 +64,7 @@ def test_a_wrong_word_of_fail_on_is_answered_with_the_nearest(text: str, hint: s
         ["once", "--period", "-1s"],
         ["once", "--format", "xml"],
         ["once", "--report", "html=x"],
+        ["once", "--report", "json=x", "--report", "junit=x"],
         ["once", "--fail-on", "dwn"],
         ["once", "--log-level", "loud"],
         ["once", "extra"],
@@ -83,7 +84,7 @@ def test_a_wrong_word_of_fail_on_is_answered_with_the_nearest(text: str, hint: s
         ["run", "--enable-everything"],
         ["unknown"],
     ],
-    ids=" ".join,
+    ids=lambda arguments: " ".join(arguments)[:60],
 )
 def test_bad_usage_exits_with_2_and_prints_no_result(arguments: list[str]) -> None:
     done = CliRunner().invoke(cli, arguments)

@@ -128,8 +128,25 @@ common = taking(
 )
 
 #: What a command takes that tells of a batch, and ends with the batch's exit code.
+
+
+def _apart(_ctx: click.Context, _param: click.Parameter, reports: tuple[tuple[str, Path], ...]) -> Any:
+    paths = [path for _, path in reports]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise click.BadParameter(f"two reports go to {path}; give each a file of its own")
+    return reports
+
+
 reporting = taking(
     click.option("--format", "fmt", type=click.Choice(["table", "json", "none"]), default="table", show_default=True),
-    click.option("--report", "reports", type=ReportType(), multiple=True, help="Also write a report; repeatable."),
+    click.option(
+        "--report",
+        "reports",
+        type=ReportType(),
+        multiple=True,
+        callback=_apart,
+        help="Also write a report; repeatable.",
+    ),
     click.option("--fail-on", type=FailOnType(), default="down", show_default=True, help="What makes it exit with 1."),
 )
