@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from worker.slices import Slices
+from worker.slices import WORTH_KEEPING, Slices
 
 
 async def test_others_have_their_turn_when_a_slice_is_over_and_not_before() -> None:
@@ -31,3 +31,16 @@ def test_the_collector_waits_and_is_then_as_it_was(collects: bool) -> None:
         assert gc.isenabled() is collects
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(("made", "stays"), [(0, False), (WORTH_KEEPING - 1, False), (WORTH_KEEPING, True)])
+def test_only_much_is_kept_from_the_collector(made: int, stays: bool) -> None:
+    before = gc.get_freeze_count()
+    built: list[list[int]] = [[] for _ in range(100)]
+    try:
+        with Slices() as slices:
+            slices.keep(made)
+        assert (gc.get_freeze_count() >= before + len(built)) is stays
+    finally:
+        if stays:
+            gc.unfreeze()

@@ -1,7 +1,6 @@
 """The one place that builds things: a configuration becomes a running worker, and is taken down again."""
 
 import asyncio
-import gc
 import os
 import signal
 import time
@@ -156,8 +155,7 @@ class Worker:
                     self.metrics.add(target, self.engine.tracks[target.key])
                     news += 1
                 await slices.pause()
-            if news:
-                gc.freeze()  # it stays, as what was there at the start does
+            slices.keep(news)
 
     def _sink_failed(self, name: str, error: Exception) -> None:
         self.metrics.own.sink_failures.labels(name).inc()

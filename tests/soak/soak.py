@@ -25,8 +25,8 @@ LEFT_WITHIN_S = 20.0
 #: Where the worker had to wait for a processor for more of its time than this, nothing is said of what needs time.
 MOST_STARVED = 0.1
 #: By how much what is measured may rise after the warm-up: a share of it, and so much besides. Objects that are lost
-#: show in the blocks; the first list's stay, and some 200 objects that a reload freezes. Of resident memory 13 MB come
-#: and go with reloads, and may stay from one to the next.
+#: show in the blocks; those of the first list stay, and garbage until the next collection of all. Of resident memory
+#: 13 MB come and go with reloads, and may stay from one to the next.
 ALLOWED = {
     "blocks": (0.05, 10 * TARGETS),
     "resident_bytes": (0.05, 20 * 2**20),

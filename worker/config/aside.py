@@ -3,7 +3,6 @@ slices. In a thread of this process it would hold the interpreter for tens of mi
 """
 
 import asyncio
-import gc
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
@@ -85,8 +84,7 @@ async def _outcome(process: Process, before: Mapping[TargetKey, Target]) -> Sett
                     raise TransferError("its reader wrote something else between the settings")
                 for _ in intake.take(await pipe.readexactly(length)):
                     await slices.pause()
-            if intake.news:
-                gc.freeze()  # it stays: no collection need look at it again
+            slices.keep(intake.news)
         return intake.settings
     except asyncio.IncompleteReadError:
         raise TransferError(f"its reader {_ended(await process.wait())}") from None
