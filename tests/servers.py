@@ -210,6 +210,10 @@ async def serving(
         await asyncio.sleep(0)  # aborted transports close in the loop's next turn
 
 
+#: A call may be heard so much later where others compute beside the server.
+CROWD_S = 0.1
+
+
 def most_in_any_window(instants: Iterable[float], window_s: float) -> int:
     """The most instants that lie within any half-open window of so many seconds."""
     ordered = sorted(instants)
