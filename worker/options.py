@@ -127,8 +127,6 @@ common = taking(
     ),
 )
 
-#: What a command takes that tells of a batch, and ends with the batch's exit code.
-
 
 def _apart(_ctx: click.Context, _param: click.Parameter, reports: tuple[tuple[str, Path], ...]) -> Any:
     paths = [path for _, path in reports]
@@ -138,6 +136,7 @@ def _apart(_ctx: click.Context, _param: click.Parameter, reports: tuple[tuple[st
     return reports
 
 
+#: What a command takes that tells of a batch, and ends with the batch's exit code.
 reporting = taking(
     click.option("--format", "fmt", type=click.Choice(["table", "json", "none"]), default="table", show_default=True),
     click.option(

@@ -1,38 +1,17 @@
 """A server that refuses before it has read all of the request, and closes: its reset follows what it said at once."""
 
-import contextlib
 import socket
 import ssl
-import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import trustme
 
-from tests.mixpeek.servers import client_of, reply, server_context, target
+from tests.mixpeek.servers import client_of, reply, server_context, target, threaded
 from worker.core.exchange import Failure, NoReply, Phase
 from worker.settings import TlsSettings
 
 CALLS = 20
-
-
-@contextlib.contextmanager
-def threaded(serve: Callable[[socket.socket], None]) -> Iterator[int]:
-    """The port of a server in a thread of its own: it must be as quick as another process."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def run() -> None:
-            for _ in range(CALLS):
-                accepted, _ = listener.accept()
-                with accepted, contextlib.suppress(OSError):
-                    serve(accepted)
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        port: int = listener.getsockname()[1]
-        yield port
-        thread.join()
 
 
 async def test_what_a_server_says_before_it_has_read_a_large_request_is_its_answer() -> None:
@@ -41,7 +20,7 @@ async def test_what_a_server_says_before_it_has_read_a_large_request_is_its_answ
         accepted.sendall(reply(b"{}", status="429 Too Many Requests", Connection="close"))
 
     large = target(inputs={"image": "A" * 2_000_000})
-    with threaded(refuse) as port:
+    with threaded(refuse, CALLS) as port:
         async with client_of(port) as client:
             exchanges = [await client.call(large) for _ in range(CALLS)]
     assert [exchange.http_status for exchange in exchanges] == [429] * CALLS
@@ -58,7 +37,7 @@ async def test_a_server_that_misses_our_certificate_and_closes_at_once(
     def refuse(accepted: socket.socket) -> None:
         suspicious.wrap_socket(accepted, server_side=True)
 
-    with threaded(refuse) as port:
+    with threaded(refuse, CALLS) as port:
         async with client_of(port, scheme="https", tls=TlsSettings(ca_file=ca_file)) as client:
             exchanges = [await client.call(target(inputs={"image": "A" * size})) for _ in range(CALLS)]
     refused = NoReply(

@@ -3,43 +3,15 @@ the connection; that must come to the same.
 """
 
 import asyncio
-import socket
-import struct
-import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from tests.mixpeek.servers import client_of, target
+from tests.mixpeek.servers import client_of, reset_on_close, target, threaded
 from worker.core.exchange import Exchange, Failure, NoReply, Phase
 
 #: Long enough for a thread to accept and reset.
 BUSY_S = 0.05
-AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for 0 s
-
-
-@pytest.fixture
-def resetting() -> Iterator[int]:
-    """The port of a server, in a thread of its own, that resets everything."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            while True:
-                accepted, _ = listener.accept()
-                with accepted:
-                    if over.is_set():
-                        return
-                    accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
-
-        over = threading.Event()
-        thread = threading.Thread(target=serve)
-        thread.start()
-        port: int = listener.getsockname()[1]
-        yield port
-        over.set()
-        socket.create_connection(("127.0.0.1", port)).close()
-        thread.join()
 
 
 class Busy:
@@ -76,9 +48,10 @@ async def called(port: int, scheme: str, proxy: str | None) -> Exchange:
     ],
 )
 async def test_a_reset_that_is_seen_before_the_connection_breaks_off_what_would_have_followed(
-    resetting: int, scheme: str, proxied: bool, failure: Failure, died_in: Phase, while_: str
+    scheme: str, proxied: bool, failure: Failure, died_in: Phase, while_: str
 ) -> None:
-    exchange = await called(resetting, scheme, f"http://127.0.0.1:{resetting}" if proxied else None)
+    with threaded(reset_on_close, 1) as port:
+        exchange = await called(port, scheme, f"http://127.0.0.1:{port}" if proxied else None)
     answer = exchange.answer
     assert isinstance(answer, NoReply)
     assert (answer.failure, answer.died_in) == (failure, died_in)

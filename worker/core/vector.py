@@ -165,15 +165,16 @@ def _rows(value: list[Any]) -> tuple[list[list[Any]], set[type], bool]:
         below: list[list[Any]] = []
         found = set(map(type, chain.from_iterable(level)))
         kinds |= found - {list}
-        for node in level if list in found else ():
-            held = set(map(type, node))
-            if list in held:
-                below.extend(item for item in node if type(item) is list)
-                uneven = uneven or len(held) > 1
-            else:
-                rows.append(node)
         if list not in found:
             rows.extend(level)
+        else:
+            for node in level:
+                held = set(map(type, node))
+                if list in held:
+                    below.extend(item for item in node if type(item) is list)
+                    uneven = uneven or len(held) > 1
+                else:
+                    rows.append(node)
         uneven = uneven or (bool(below) and bool(rows)) or len(set(map(len, level))) > 1
         level = below
     return rows, kinds, uneven

@@ -109,7 +109,7 @@ def is_death(error: Exception) -> bool:
 
 def was_reset(error: Exception) -> bool:
     """Whether a connection was made before it failed: what never was one is refused, never reset."""
-    return any(number in _RESET_ERRNOS for cause in _causes(error) for number in _errnos(cause))
+    return not _RESET_ERRNOS.isdisjoint(_all_errnos(error))
 
 
 def forget_frames(error: BaseException) -> None:
@@ -126,8 +126,8 @@ def forget_frames(error: BaseException) -> None:
 
 def raise_if_local(error: Exception, failure: Failure) -> None:
     """Raises LocalError when a descriptor, a port or memory was lacking here."""
-    for cause in _causes(error):
-        for number in _LOCAL_ERRNOS.intersection(_errnos(cause)):
+    for number in _all_errnos(error):
+        if number in _LOCAL_ERRNOS:
             raise LocalError(number, os.strerror(number)) from None
     if failure is Failure.DNS:
         # The resolver says "no server could be reached" when it got no socket: find out.
@@ -135,6 +135,12 @@ def raise_if_local(error: Exception, failure: Failure) -> None:
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()
         except OSError as lacking:
             raise LocalError(lacking.errno, lacking.strerror) from None
+
+
+def _all_errnos(error: Exception) -> Iterator[int]:
+    """Those of the error and of what it was made of, outermost first."""
+    for cause in _causes(error):
+        yield from _errnos(cause)
 
 
 def _errnos(error: BaseException) -> list[int]:
@@ -209,5 +215,5 @@ def _first_words(error: Exception) -> str:
 
 
 def _os_reason(error: Exception) -> str:
-    number = next((number for cause in _causes(error) for number in _errnos(cause) if number), None)
+    number = next(filter(None, _all_errnos(error)), None)
     return os.strerror(number).lower() if number and number > 0 else "connection closed"
